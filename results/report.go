@@ -1,0 +1,156 @@
+package results
+
+import "time"
+
+// A Verdict is what became of a claim or of a whole experiment. The zero value
+// is Undecided: no data never reads as success.
+type Verdict uint8
+
+// Verdicts.
+const (
+	Undecided Verdict = iota
+	Held
+	Refuted
+)
+
+// String gives undecided, held or refuted.
+func (v Verdict) String() string { return [...]string{"undecided", "held", "refuted"}[min(v, Refuted)] }
+
+// MarshalText writes the name.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// An Exit is the exit code of a command. The zero value is success.
+type Exit int
+
+// Exit codes, as the README lists them.
+const (
+	ExitHeld        Exit = 0   // held
+	ExitRefuted     Exit = 1   // refuted
+	ExitUsage       Exit = 2   // bad usage or experiment file
+	ExitNotSteady   Exit = 3   // baseline not steady, nothing injected
+	ExitUndecided   Exit = 4   // undecided, or an internal error
+	ExitNotInForce  Exit = 5   // a fault could not be put in force
+	ExitHarm        Exit = 6   // harm may remain
+	ExitInterrupted Exit = 130 // interrupted, and reverted
+)
+
+// Worst returns the code that speaks for several, the loudest first: 6, 130, 2, 1, 5, 3, 4, 0.
+func Worst(codes ...Exit) Exit {
+	for _, loud := range []Exit{
+		ExitHarm, ExitInterrupted, ExitUsage, ExitRefuted, ExitNotInForce, ExitNotSteady, ExitUndecided,
+	} {
+		for _, c := range codes {
+			if c == loud {
+				return c
+			}
+		}
+	}
+	return ExitHeld
+}
+
+// A Finding is what became of one hypothesis or guard.
+type Finding struct {
+	// Claim is the hypothesis as the plan has it.
+	Claim   string  `json:"claim"`
+	Verdict Verdict `json:"verdict"`
+	// Observed and Bound are figures with their units, as a table shows them: "97.2 %", ">= 99 %".
+	Observed string `json:"observed"`
+	Bound    string `json:"bound"`
+	// Why says what decided it, in a sentence without a full stop.
+	Why string `json:"why,omitempty"`
+	// N is how many samples spoke.
+	N int `json:"n"`
+}
+
+// A Report is the judgement of one run's log. It holds no path and no time of
+// judging: the same log gives the same bytes.
+type Report struct {
+	Version    int           `json:"version"`
+	Experiment string        `json:"experiment"`
+	About      string        `json:"about,omitempty"`
+	Verdict    Verdict       `json:"verdict"`
+	Exit       Exit          `json:"exit"`
+	Why        string        `json:"why"` // the sentence that explains Exit
+	Started    time.Time     `json:"started"`
+	Duration   time.Duration `json:"duration_ns"` // of the log, start to last record
+	Seed       uint64        `json:"seed"`
+	// Overrides are the command-line settings that changed the plan.
+	Overrides map[string]string `json:"overrides,omitempty"`
+	// Torn: the log has no proper end; the run was killed. What is there was judged.
+	Torn     bool          `json:"torn,omitempty"`
+	Findings []Finding     `json:"findings"`
+	Phases   []PhaseStats  `json:"phases"` // baseline, fault, recovery: those that began
+	Slices   []SliceStats  `json:"slices"` // by label, for labels with more than one value
+	Faults   []FaultReport `json:"faults"`
+	Events   []Event       `json:"events"` // phases, guards, gates, errors: the run's own story, without the faults' events
+	// Lag is our own lateness over all judged phases.
+	Lag Quantiles `json:"lag"`
+	// MeanStream is the mean time from Sent to Done of complete requests in baseline; with it
+	// and the fault's length one computes the loss that a region's death forces.
+	MeanStream time.Duration `json:"mean_stream_ns"`
+}
+
+// PhaseStats are the figures of one phase, or of one slice of it.
+type PhaseStats struct {
+	Phase     Phase         `json:"phase"`
+	Duration  time.Duration `json:"duration_ns"`
+	Requests  int           `json:"requests"` // attempted: without our own planned cancellations
+	Complete  int           `json:"complete"`
+	Cancelled int           `json:"cancelled,omitempty"`
+	// CutAfter200 counts failures that a status check calls success: status 2xx, outcome not complete.
+	CutAfter200 int `json:"failed_with_2xx"`
+	// Refused are 429 and 503 before the first byte: not in TTFT, only in success. Infinite are
+	// failures that count in TTFT as +∞.
+	Refused         int            `json:"refused"`
+	Infinite        int            `json:"ttft_infinite"`
+	Success         float64        `json:"success"` // 0..1; 0 when Requests is 0
+	TokensPerSecond float64        `json:"tokens_per_second"`
+	GoodputTokens   float64        `json:"goodput_tokens"`
+	TokensPerChunk  float64        `json:"tokens_per_chunk"`
+	Amplification   float64        `json:"amplification"`
+	Leaks           int            `json:"leaks"`
+	Reconnects      int            `json:"reconnects"`
+	TTFT            Quantiles      `json:"ttft"`
+	ITL             Quantiles      `json:"itl"`
+	TPOT            Quantiles      `json:"tpot"`
+	E2E             Quantiles      `json:"e2e"`
+	Stall           Quantiles      `json:"stall"`
+	Outcomes        []OutcomeStats `json:"outcomes"` // those that occurred, Complete first, then most frequent first
+}
+
+// SliceStats are the figures of one label value in one phase.
+type SliceStats struct {
+	Label string `json:"label"`
+	Value string `json:"value"`
+	PhaseStats
+}
+
+// OutcomeStats count one outcome; Error is its commonest error text.
+type OutcomeStats struct {
+	Outcome Outcome `json:"outcome"`
+	Count   int     `json:"count"`
+	Error   string  `json:"error,omitempty"`
+}
+
+// Quantiles of a distribution; a Duration of math.MaxInt64 is +∞ ("inf" in JSON). N 0: all are zero and mean nothing.
+type Quantiles struct {
+	N    int     `json:"n"`
+	Mean Seconds `json:"mean"` // of the finite values
+	P50  Seconds `json:"p50"`
+	P90  Seconds `json:"p90"`
+	P99  Seconds `json:"p99"`
+	Max  Seconds `json:"max"`
+}
+
+// FaultReport is the story of one fault.
+type FaultReport struct {
+	ID         string        `json:"id"`
+	Kind       string        `json:"kind"`
+	Injected   time.Duration `json:"injected_at_ns"` // when Inject was called; 0 with Error: never
+	InForce    time.Duration `json:"in_force_at_ns"`
+	RevertedAt time.Duration `json:"reverted_at_ns"`
+	Detail     string        `json:"detail,omitempty"`
+	Evidence   *Evidence     `json:"evidence,omitempty"` // the last seen
+	Restored   Restored      `json:"restored,omitempty"`
+	Error      string        `json:"error,omitempty"`
+}
