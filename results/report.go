@@ -132,7 +132,7 @@ type OutcomeStats struct {
 	Error   string  `json:"error,omitempty"`
 }
 
-// Quantiles of a distribution; a Duration of math.MaxInt64 is +∞ ("inf" in JSON). N 0: all are zero and mean nothing.
+// Quantiles of a distribution; +Inf means never ("inf" in JSON). N 0: all are zero and mean nothing.
 type Quantiles struct {
 	N    int     `json:"n"`
 	Mean Seconds `json:"mean"` // of the finite values
