@@ -1,0 +1,2 @@
+// Package faults does harm to a stack, and always undoes it.
+package faults

@@ -1,0 +1,65 @@
+package faults
+
+import (
+	"context"
+	"time"
+
+	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
+)
+
+// A Fault is one harm and its undo: a plain struct. Fields with a yaml tag are
+// its parameters; fields marked yaml:"-" are what its methods noted. Its JSON is
+// its part of the journal entry, so every note is in it, and nothing secret.
+//
+// Only a Journal calls Inject. The methods of one value are never called at the
+// same time, with the exception of Renew.
+type Fault interface {
+	// Prepare checks that the harm can be done and undone, and notes what Revert
+	// needs. It changes nothing. Prepare may be called again, and notes anew.
+	Prepare(ctx context.Context, s *targets.Stack) error
+	// Inject does the harm and returns once it is in force and has been seen to be.
+	Inject(ctx context.Context, s *targets.Stack) error
+	// Evidence says what the fault has touched so far. None: the experiment is undecided.
+	Evidence(ctx context.Context, s *targets.Stack) (results.Evidence, error)
+	// Revert puts things back and checks that they are. It is idempotent, works
+	// from any process, and succeeds if Inject failed, ran half-way, or never ran.
+	// The error says why it came to RestoredDrift or RestoredFailed, and is nil otherwise.
+	Revert(ctx context.Context, s *targets.Stack) (results.Restored, error)
+}
+
+// A Validator is a Fault that can say what is wrong with its parameters without
+// a stack. Validate returns every mistake, with what to write instead; nil: none.
+type Validator interface{ Validate() []error }
+
+// A Renewer is a Fault that lapses at its target unless its holder renews it:
+// the target's own protection against a holder that died. The journal calls
+// Renew each Period from Inject to Revert, on a copy of the fault as its entry
+// has it. Renew never brings back what has lapsed or was reverted: that is an error.
+type Renewer interface {
+	Renew(ctx context.Context, s *targets.Stack) error
+	Period() time.Duration
+}
+
+// A Noter is a Fault that has something to say about its last step which is no
+// error: how far an undo could be verified. Note returns a sentence without a
+// full stop, or "".
+type Noter interface{ Note() string }
+
+// A Kind is one kind of fault: its name in experiment files, what it does in a
+// sentence, and a constructor that returns it with its defaults filled in.
+type Kind struct {
+	Name, Doc string
+	New       func() Fault
+}
+
+// Kinds returns every kind of fault, ordered by name. A new fault is one file, one test and
+// one line here.
+func Kinds() []Kind {
+	return []Kind{
+		{"config.push", "writes a bad config into a store, all at once", func() Fault { return new(ConfigPush) }},
+		{"dependency.latency", "delays what passes between the stack and something that it calls", func() Fault { return new(DependencyLatency) }},
+		{"gpu.throttle", "locks a GPU's clocks at a low frequency", func() Fault { return new(GPUThrottle) }},
+		{"region.kill", "takes a region away: killed and held down, or stopped so that it hangs", func() Fault { return new(RegionKill) }},
+	}
+}
