@@ -1,0 +1,2 @@
+// Package attacks puts load on a stack.
+package attacks
