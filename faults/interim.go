@@ -15,6 +15,7 @@ func (*RegionKill) Inject(context.Context, *targets.Stack) error  { return errIn
 func (*RegionKill) Evidence(context.Context, *targets.Stack) (results.Evidence, error) {
 	return results.Evidence{}, errInterim
 }
+
 func (*RegionKill) Revert(context.Context, *targets.Stack) (results.Restored, error) {
 	return "", errInterim
 }
@@ -23,6 +24,7 @@ func (*ConfigPush) Inject(context.Context, *targets.Stack) error  { return errIn
 func (*ConfigPush) Evidence(context.Context, *targets.Stack) (results.Evidence, error) {
 	return results.Evidence{}, errInterim
 }
+
 func (*ConfigPush) Revert(context.Context, *targets.Stack) (results.Restored, error) {
 	return "", errInterim
 }
@@ -31,6 +33,7 @@ func (*GPUThrottle) Inject(context.Context, *targets.Stack) error  { return errI
 func (*GPUThrottle) Evidence(context.Context, *targets.Stack) (results.Evidence, error) {
 	return results.Evidence{}, errInterim
 }
+
 func (*GPUThrottle) Revert(context.Context, *targets.Stack) (results.Restored, error) {
 	return "", errInterim
 }
@@ -39,6 +42,7 @@ func (*DependencyLatency) Inject(context.Context, *targets.Stack) error  { retur
 func (*DependencyLatency) Evidence(context.Context, *targets.Stack) (results.Evidence, error) {
 	return results.Evidence{}, errInterim
 }
+
 func (*DependencyLatency) Revert(context.Context, *targets.Stack) (results.Restored, error) {
 	return "", errInterim
 }
