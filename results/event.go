@@ -36,6 +36,16 @@ const (
 	EventEnd          EventKind = "end"           // the last record of a run that ended in order
 )
 
+// durable reports whether the event says where the harm stands: a log without it would be judged wrongly.
+func (k EventKind) durable() bool {
+	switch k {
+	case EventInject, EventInjected, EventInjectFailed, EventRevert, EventReverted:
+		return true
+	default:
+		return false
+	}
+}
+
 // An Event is one thing that the run did or saw. A Recorder stamps At.
 type Event struct {
 	At    time.Duration `json:"at"` // ns since the start of the run

@@ -53,6 +53,12 @@ func (c Clock) Now() time.Duration { return time.Since(c.start) }
 // At converts a time that carries a monotonic reading.
 func (c Clock) At(t time.Time) time.Duration { return t.Sub(c.start) }
 
+// A Syncer is a Sink that can put all that it was given on a disk.
+type Syncer interface {
+	Sink
+	Sync() error
+}
+
 // A Recorder joins samples and events in one order and hands them to its sinks.
 // It is safe for concurrent use. An error of a sink does not keep the record
 // from the others.
@@ -75,8 +81,24 @@ func (r *Recorder) Add(rec Record) error {
 }
 
 // Event stamps e, hands it on and returns it. The stamp is taken under the lock: no
-// sample that ended later than the stamp has been handed on before it.
+// sample that ended later than the stamp has been handed on before it. An event that
+// says where the harm stands is on the disk (of every Syncer) when Event returns;
+// samples do not wait for that.
 func (r *Recorder) Event(e Event) (Event, error) {
+	e, err := r.stamp(e)
+	if !e.Kind.durable() {
+		return e, err
+	}
+	errs := []error{err}
+	for _, s := range r.sinks {
+		if s, ok := s.(Syncer); ok {
+			errs = append(errs, s.Sync())
+		}
+	}
+	return e, errors.Join(errs...)
+}
+
+func (r *Recorder) stamp(e Event) (Event, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e.At = r.clock.Now()

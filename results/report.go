@@ -1,6 +1,9 @@
 package results
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // A Verdict is what became of a claim or of a whole experiment. The zero value
 // is Undecided: no data never reads as success.
@@ -18,6 +21,17 @@ func (v Verdict) String() string { return [...]string{"undecided", "held", "refu
 
 // MarshalText writes the name.
 func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText reads a name; a name that it does not know is an error.
+func (v *Verdict) UnmarshalText(text []byte) error {
+	for known := Undecided; known <= Refuted; known++ {
+		if known.String() == string(text) {
+			*v = known
+			return nil
+		}
+	}
+	return fmt.Errorf("verdict %q isn't one of [undecided held refuted]", text)
+}
 
 // An Exit is the exit code of a command. The zero value is success.
 type Exit int
