@@ -2,6 +2,8 @@ package faults
 
 import (
 	"context"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/failwhale/failwhale/results"
@@ -51,6 +53,17 @@ type Noter interface{ Note() string }
 type Kind struct {
 	Name, Doc string
 	New       func() Fault
+}
+
+// Parameters returns the names of the kind's parameters, in the order of their declaration.
+func (k Kind) Parameters() []string {
+	var names []string
+	for f := range reflect.TypeOf(k.New()).Elem().Fields() {
+		if name, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); name != "" && name != "-" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Kinds returns every kind of fault, ordered by name. A new fault is one file, one test and
