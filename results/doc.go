@@ -1,8 +1,9 @@
 // Package results is the vocabulary that every other package shares: what one
 // request was like (Sample), what was done to the stack and when (Event), the
 // append-only log that holds both (Log, ReadLog), the definitions of every
-// metric, the statistics behind "enough samples", and what a run came to
-// (Finding, Report, Exit), with the tables that show it.
+// metric (the methods of Sample), the statistics behind "enough samples"
+// (Distribution, Wilson), and what a run came to (Finding, Report, Exit), with
+// the directory, the tables and the JSON that hold and show it.
 //
 // It is not for deciding: hypotheses and the judge live in experiments. It
 // sends nothing, breaks nothing, and imports nothing else of this module.
@@ -12,7 +13,7 @@
 //	attacks ─ Sample ─┐
 //	faults  ─ Event  ─┼─► Recorder (one lock, one clock) ─► Log · live judge · progress
 //	                                                          │
-//	                                     ReadLog ─► judge ─► Report ─► Table · JSON
+//	                                     ReadLog ─► judge ─► Report ─► WriteTable · WriteJSON
 //
 // # Why a recorder stamps events
 //
@@ -20,7 +21,27 @@
 // every fault event up to that sample's end. The Recorder therefore stamps an
 // event inside the lock under which it writes it: a sample that ended after
 // the event is always written after it. A second pass, and a million samples
-// held in memory for it, are never needed.
+// held in memory for it, are never needed. For the same reason the log cuts
+// times off instead of rounding them: a sample never seems to have ended later
+// than it did.
+//
+// # Why the log is only memory until a second is over
+//
+// The log is written while the load is on, by the process that stamps the
+// load. So Add appends to memory (3 µs for a stream of 100 chunks) and a
+// goroutine compresses and writes. A kill -9 loses at most a second of samples,
+// and no event that says where the harm stands: after those the Recorder syncs,
+// outside its lock, so that no stream waits for the disk at the very moment of
+// the injection. What was flushed is readable wherever the file is cut; the
+// reader says ErrTorn at the cut, and the report says that the run was killed.
+//
+// # What counts
+//
+// A failure that gave no token has a TTFT of +∞, or a p99 would improve as a
+// stack dies; so has the E2E of every failure, cut streams among them. A
+// refusal (429, 503) is an answer: it counts in success alone. The silence
+// before a failed stream's end is a stall. Quantiles are by nearest rank over
+// all values, finite or not. Chunks that arrived in one read are one arrival.
 //
 // # Libraries
 //
@@ -28,6 +49,8 @@
 // bytes a chunk, and its Flush makes all that came before it readable after a
 // kill -9. DataDog/sketches-go holds the distributions: DDSketch promises a
 // relative error (0.1 % here) at every quantile and merges, where an HDR
-// histogram of the same precision over our range (10 µs to hours) is larger.
-// olekukonko/tablewriter draws the tables.
+// histogram of the same precision over our range (10 µs to hours) is larger. We
+// use its mapping and its store without the sketch around them, which has no
+// place for +∞ and finds quantiles by another rank. olekukonko/tablewriter
+// draws the tables, all in table_draw.go.
 package results
