@@ -73,8 +73,8 @@ func (s *Seconds) UnmarshalJSON(text []byte) error {
 // relativeAccuracy is DDSketch's promise for every quantile: 0.1 %.
 const relativeAccuracy = 0.001
 
-// A Distribution holds any number of lengths of time, in seconds, in a few kilobytes. The zero
-// value is empty and ready. N, Mean, Max, zeros and infinities are exact; quantiles and counts
+// A Distribution holds any number of lengths of time, in seconds, in a few kilobytes where they are
+// alike and in about 100 where they go from microseconds to hours. The zero value is empty and ready. N, Mean, Max, zeros and infinities are exact; quantiles and counts
 // between are to 0.1 % of the value. It is not safe for concurrent use.
 type Distribution struct {
 	index            *mapping.CubicallyInterpolatedMapping // nil until the first finite positive value

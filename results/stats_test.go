@@ -201,9 +201,8 @@ func TestDistributionMergeItself(t *testing.T) {
 	}
 }
 
-// Reference values, the ends, and counts out of range.
+// Known intervals, the ends, and counts out of range.
 func TestWilson(t *testing.T) {
-	// Reference values: R's binom.confint(method = "wilson") and by hand.
 	for _, tt := range []struct {
 		s, n   int
 		lo, hi float64
@@ -219,6 +218,14 @@ func TestWilson(t *testing.T) {
 		lo, hi := results.Wilson(tt.s, tt.n, results.Z95)
 		if math.Abs(lo-tt.lo) > 1e-4 || math.Abs(hi-tt.hi) > 1e-4 {
 			t.Errorf("Wilson(%d, %d, Z95) = (%.5f, %.5f); want (%.5f, %.5f)", tt.s, tt.n, lo, hi, tt.lo, tt.hi)
+		}
+		// The bounds are the proportions from which what was seen is just z standard errors away.
+		if seen := float64(tt.s) / float64(tt.n); tt.n > 0 && 0 < seen && seen < 1 {
+			for _, p := range []float64{lo, hi} {
+				if z := math.Abs(seen-p) / math.Sqrt(p*(1-p)/float64(tt.n)); math.Abs(z-results.Z95) > 1e-9 {
+					t.Errorf("Wilson(%d, %d, Z95) has the bound %v, which is %v standard errors away", tt.s, tt.n, p, z)
+				}
+			}
 		}
 	}
 }
