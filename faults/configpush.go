@@ -1,5 +1,16 @@
 package faults
 
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
+)
+
 // ConfigPush writes a config into a store, all at once, as an automated rollout would.
 // Exactly one of Set and Body.
 type ConfigPush struct {
@@ -11,4 +22,168 @@ type ConfigPush struct {
 	Set map[string]any `yaml:"set" json:"set,omitempty"`
 	// Body replaces the whole document, verbatim. Optional.
 	Body *string `yaml:"body" json:"body,omitempty"`
+
+	// Original is what the store held when Prepare looked; Absent: nothing, which is not
+	// the same as an empty document. Pushed is what Inject writes.
+	Original []byte `yaml:"-" json:"original,omitempty"`
+	Absent   bool   `yaml:"-" json:"absent,omitempty"`
+	Pushed   []byte `yaml:"-" json:"pushed,omitempty"`
+	// Ready: Prepare has noted the three above.
+	Ready bool `yaml:"-" json:"ready,omitempty"`
+}
+
+var (
+	_ Fault     = (*ConfigPush)(nil)
+	_ Validator = (*ConfigPush)(nil)
+)
+
+// Validate reports what is missing or contradicts itself.
+func (f *ConfigPush) Validate() []error {
+	errs := missing("store", f.Store)
+	if (len(f.Set) == 0) == (f.Body == nil) {
+		errs = append(errs, errors.New("write exactly one of set (paths and values of a JSON document) and body (the whole document)"))
+	}
+	return append(errs, checkPaths(f.Set)...)
+}
+
+// Prepare reads what the store holds and works out what will be pushed.
+func (f *ConfigPush) Prepare(ctx context.Context, s *targets.Stack) error {
+	if err := errors.Join(f.Validate()...); err != nil {
+		return err
+	}
+	store, err := s.Store(f.Store)
+	if err != nil {
+		return err
+	}
+	if err := store.Check(ctx); err != nil {
+		return err
+	}
+	d, err := store.Read(ctx)
+	if err != nil {
+		return err
+	}
+	f.Original, f.Absent = d.Body, d.Absent
+	switch {
+	case f.Body != nil:
+		f.Pushed = []byte(*f.Body)
+	case d.Absent:
+		return fmt.Errorf("store %s holds no document in which a path could be set: use body", f.Store)
+	default:
+		if f.Pushed, err = setPaths(d.Body, f.Set); err != nil {
+			return fmt.Errorf("store %s: %w", f.Store, err)
+		}
+	}
+	if !d.Absent && bytes.Equal(f.Pushed, f.Original) {
+		return fmt.Errorf("store %s holds just what would be pushed: there is no harm in it", f.Store)
+	}
+	f.Ready = true
+	return nil
+}
+
+// Inject writes the config if the store still holds what Prepare saw, and reads it back.
+func (f *ConfigPush) Inject(ctx context.Context, s *targets.Stack) error {
+	store, err := s.Store(f.Store)
+	if err != nil {
+		return err
+	}
+	d, err := store.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if !f.original(d) {
+		return fmt.Errorf("store %s: %w: it does not hold what it did at first", f.Store, targets.ErrChanged)
+	}
+	if err := store.Swap(ctx, d, f.Pushed); err != nil {
+		return err
+	}
+	if d, err = store.Read(ctx); err != nil {
+		return err
+	}
+	if !f.pushed(d) {
+		return fmt.Errorf("store %s holds something else than was just written to it: %s", f.Store, sum(d))
+	}
+	return nil
+}
+
+// Evidence counts the consumers that have read the pushed config.
+func (f *ConfigPush) Evidence(ctx context.Context, s *targets.Stack) (results.Evidence, error) {
+	store, err := s.Store(f.Store)
+	if err != nil {
+		return results.Evidence{}, err
+	}
+	d, err := store.Read(ctx)
+	if err != nil {
+		return results.Evidence{}, err
+	}
+	if !f.pushed(d) {
+		return results.Evidence{What: "the store no longer holds the pushed config"}, nil
+	}
+	count, counted, err := store.Readers(ctx)
+	if err != nil {
+		return results.Evidence{}, err
+	}
+	if counted {
+		return results.Evidence{Touched: count.N, What: count.What}, nil
+	}
+	return results.Evidence{Touched: 1, What: "stores that hold the pushed config; this one does not count who reads it"}, nil
+}
+
+// revertTries bounds how often Revert looks again when the store changes under it.
+const revertTries = 3
+
+// Revert writes the original bytes back if the store holds the pushed ones, and reads them
+// back. What anyone else has written is left alone.
+func (f *ConfigPush) Revert(ctx context.Context, s *targets.Stack) (results.Restored, error) {
+	store, err := s.Store(f.Store)
+	if err != nil {
+		return results.RestoredFailed, err
+	}
+	if !f.Ready { // nothing was ever written without it
+		return results.RestoredUnneed, nil
+	}
+	for tries, wrote := 1, false; ; tries++ {
+		d, err := store.Read(ctx)
+		switch {
+		case err != nil:
+			return results.RestoredFailed, err
+		case f.original(d) && wrote:
+			return results.RestoredOK, nil
+		case f.original(d):
+			return results.RestoredUnneed, nil
+		case !f.pushed(d):
+			return results.RestoredDrift, f.drift(d)
+		case tries > revertTries:
+			return results.RestoredFailed, fmt.Errorf("store %s still holds the pushed config after %d tries to take it back", f.Store, revertTries)
+		}
+		if f.Absent {
+			err = store.Remove(ctx, d)
+		} else {
+			err = store.Swap(ctx, d, f.Original)
+		}
+		if err != nil && !errors.Is(err, targets.ErrChanged) {
+			return results.RestoredFailed, err
+		}
+		wrote = wrote || err == nil
+	}
+}
+
+func (f *ConfigPush) drift(d targets.Document) error {
+	return fmt.Errorf("store %s was changed by someone else and is left alone: it held %s, failwhale pushed %s, it holds %s; the original is in the journal's entry, in base64",
+		f.Store, sum(targets.Document{Body: f.Original, Absent: f.Absent}), sum(targets.Document{Body: f.Pushed}), sum(d))
+}
+
+func (f *ConfigPush) original(d targets.Document) bool {
+	return d.Absent == f.Absent && bytes.Equal(d.Body, f.Original)
+}
+
+func (f *ConfigPush) pushed(d targets.Document) bool {
+	return !d.Absent && bytes.Equal(d.Body, f.Pushed)
+}
+
+// sum describes a document for a message.
+func sum(d targets.Document) string {
+	if d.Absent {
+		return "nothing"
+	}
+	return fmt.Sprintf("%d bytes (sha256 %.12x)", len(d.Body), sha256.Sum256(d.Body))
 }

@@ -1,2 +1,47 @@
-// Package faults does harm to a stack, and always undoes it.
+// Package faults does harm to a stack, and always undoes it: the kinds of faults,
+// the journal that is the only door to them, and the reaper that undoes what a
+// run left when it died.
+//
+// It is not for deciding when a fault is due or what it should show
+// (experiments), nor for reaching into a stack (targets): a fault is a sentence
+// made of a Stack's verbs.
+//
+//	Arm ── Prepare, intent on disk ─► Armed ── Inject ─► in force ── Revert ─► closed
+//	            │                        └─ renews the lease, watches the time to live
+//	            ▼
+//	   journal/000007-RUN-ID.json ─ Attach(Handle), fault from JSON ─► Revert
+//	            ▲                      by this process, by the reaper, by `failwhale revert`
+//
+// There is one way to undo, and every process takes it: read the entry, Attach to the stack
+// by the Handle in it, decode the fault, Revert. What the run does at its end is so what the reaper
+// does after a kill -9.
+//
+// # Layers, each on its own
+//
+//   - The intent is on the disk (file and directory synced) before Inject. A failed
+//     sync stops there. An undo, in contrast, goes on if the journal cannot be written.
+//   - Each fault has a time to live. The run watches it (Armed.Lapsed), and if the run does
+//     not, being stopped by a Ctrl-Z for example, the reaper does. An Inject that comes back to life
+//     later finds its entry closed, and undoes what it did.
+//   - The Reaper is a process in a session of its own that reads the other end of a pipe which
+//     the run holds. It covers the death of the process, not of its machine or container.
+//   - Open entries of dead owners are reverted by the next start and by `failwhale revert`.
+//     Dead means certainly so: another boot, or no process of that pid and start time.
+//   - A fault that is held by a lease at its target (Renewer) ends there by itself.
+//
+// # State directory
+//
+//	journal/000007-RUN-ID.json    an entry; written under a lock, by temp file, fsync, rename, fsync
+//	journal/000007-RUN-ID.claim   held (flock) by who reverts it
+//	journal/lock                  held (flock) for the moment of a transition
+//	stacks/DIGEST.lock            held (flock) by the run that uses the stack
+//	reaper/RUN.log                what a reaper had to say; removed if that was nothing
+//
+// Directories are 0700 and files 0600: an entry of config.push holds the config that
+// was replaced. The directory belongs to one machine; processes and boots are compared with its own.
+//
+// # Libraries
+//
+// The standard library, with flock from syscall: the kernel frees a lock whose
+// holder was killed, which no lock file of ours could.
 package faults
