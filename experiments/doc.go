@@ -1,0 +1,44 @@
+// Package experiments holds what an experiment is: the plan (one YAML file), the
+// grammar of its hypotheses, and the judge that turns a run's records into a
+// verdict, a pure function of them. The runner joins load and harm and writes
+// those records.
+//
+// It is not for sending, breaking or measuring: attacks, faults and results do that.
+//
+// # Data flow
+//
+//	experiment.yaml ─ Load ─► Plan ─► Runner ─► records ─┬─► log ─ JudgeLog ─► Report
+//	                                     ▲               └─► Judge ─────────► Report
+//	                                     └ Gate, Breached, Reached ┘
+//
+// # Reading files
+//
+// A walker of its own decodes yaml.Nodes: yaml.v3's decoder loses columns, stops at
+// duplicate keys, and forgets KnownFields in Node.Decode. It reports every
+// mistake at once, as file:line:col: path: what is wrong. Files are strict: unknown and
+// repeated keys, numbers without a unit where a duration is meant, YAML merge keys, a
+// second document and secrets that are written out are refused.
+//
+// # How claims are decided
+//
+// A claim is about the samples of its phase, and compared with what was seen in them: no
+// confidence interval widens a bar. What statistics decide is whether there were enough
+// samples to say it, which a share p needs n of, where n successes of n reach p by Wilson's
+// lower bound (381 for 99 %), and a quantile q n(1−q) ≥ 3. Below that a claim is undecided
+// with one exception, on purpose: a few samples can be enough to refute what they
+// can never be enough to hold. A claim is refuted early if even Wilson's bound on the other side
+// violates it. Undecided is the answer of last resort in a tool whose reader wants to know
+// whether to stop; 40 failures of 200 requests are an answer.
+//
+// Rates go by the moment and not by the request: tokens by their arrival, goodput by completion,
+// in windows that meet without a gap. They include what streams of the warm-up bring after baseline
+// began. Without these baseline would look poorer than it is, and "80% of baseline" too easy.
+//
+// A Gate, the check of the fault phase's absolute claims against baseline, passes only what Held:
+// a baseline too short to tell is not steady. Load warns of it.
+//
+// # Libraries
+//
+// go.yaml.in/yaml/v3 parses YAML: the maintained continuation of gopkg.in/yaml.v3, whose nodes carry
+// lines and columns.
+package experiments

@@ -1,0 +1,214 @@
+package experiments
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/failwhale/failwhale/results"
+)
+
+// Past these the run says more about the load generator than about the stack, and decides nothing:
+// more than lagShare of all requests were sent over lagBound late, which is to say that p99(lag) is
+// over lagBound. Latency counts from Due, so that 50 ms of our own lateness are a quarter of the
+// tightest TTFT that anyone promises (200 ms) and would decide claims.
+const (
+	lagBound = 50 * time.Millisecond
+	lagShare = 0.01
+)
+
+// generatorBound says that we were too late ourselves, or "".
+func (j *Judge) generatorBound() string {
+	lag := j.lag()
+	late := lag.N() - lag.CountAtMost(lagBound.Seconds())
+	if lag.N() == 0 || float64(late) <= lagShare*float64(lag.N()) {
+		return ""
+	}
+	return fmt.Sprintf("generator-bound: %d of %d requests were sent over %s late (p99 %s), so the figures tell of this machine and not of the stack",
+		late, lag.N(), lagBound, results.Seconds(lag.Quantile(0.99)))
+}
+
+// void says why nothing that was seen during and after the faults decides anything, or "".
+func (j *Judge) void() string {
+	if j.line.gate.came {
+		for _, e := range j.events {
+			if e.Kind == results.EventGate {
+				return because("nothing was injected, the baseline was not steady", because(e.Claim, e.Detail))
+			}
+		}
+	}
+	for _, f := range j.faults {
+		if why := f.void(j.isTorn()); why != "" {
+			if f.report.Injected == 0 && !f.failed && j.line.cut.came {
+				why = j.line.cutReason
+			}
+			return why
+		}
+	}
+	return ""
+}
+
+// findings judges every hypothesis and guard.
+func (j *Judge) findings() []results.Finding {
+	all := []results.Finding{}
+	late, void := j.generatorBound(), j.void()
+	for _, t := range j.claims {
+		p := judged(t.claim.During)
+		var r ruling
+		if t.claim.Recovers() {
+			r = j.weighRecovery(t)
+		} else {
+			r = j.weigh(t, p, false)
+		}
+		whole, cut := j.line.whole(p)
+		switch {
+		case late != "":
+			r.verdict, r.why = results.Undecided, late
+		case void != "" && p != inBaseline:
+			r.verdict, r.why = results.Undecided, void
+		case r.verdict == results.Held && j.isTorn():
+			r.verdict, r.why = results.Undecided, "it held until the log was torn"
+		case r.verdict == results.Held && !whole:
+			r.verdict, r.why = results.Undecided, "it held until the phase was cut short: "+cut
+		}
+		all = append(all, r.finding(t.claim))
+	}
+	for _, g := range j.guards {
+		f := g.finding(j.line.last, j.line)
+		if late != "" && f.Verdict == results.Refuted {
+			f.Verdict, f.Why = results.Undecided, late
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// conclude fills in what the run as a whole came to, by the precedence of results.Worst.
+func (j *Judge) conclude(r *results.Report) {
+	reasons := map[results.Exit]string{}
+	because := func(code results.Exit, why string) {
+		if _, said := reasons[code]; !said && why != "" {
+			reasons[code] = why
+		}
+	}
+	for _, f := range j.faults {
+		because(results.ExitHarm, f.harm(r.Torn))
+		if f.failed {
+			because(results.ExitNotInForce, f.void(r.Torn))
+		}
+	}
+	for _, e := range j.events {
+		switch e.Kind {
+		case results.EventInterrupt:
+			because(results.ExitInterrupted, j.interrupted(e))
+		case results.EventGate:
+			because(results.ExitNotSteady, j.void())
+		case results.EventError:
+			because(results.ExitUndecided, "the run itself went wrong: "+e.Detail)
+		default:
+		}
+	}
+	because(results.ExitRefuted, refutedWhy(r.Findings))
+	because(results.ExitUndecided, j.undecidedWhy(r))
+	codes := make([]results.Exit, 0, len(reasons))
+	for code := range reasons {
+		codes = append(codes, code)
+	}
+	r.Exit = results.Worst(codes...)
+	switch {
+	case reasons[results.ExitRefuted] != "":
+		r.Verdict = results.Refuted
+	case r.Exit == results.ExitHeld:
+		r.Verdict = results.Held
+	}
+	r.Why = reasons[r.Exit]
+	if r.Exit == results.ExitHeld {
+		r.Why = heldWhy(r.Findings, len(j.claims))
+	}
+}
+
+func (j *Judge) interrupted(e results.Event) string {
+	why := "interrupted"
+	if e.Detail != "" {
+		why += " (" + e.Detail + ")"
+	}
+	for _, f := range j.faults {
+		if f.report.Injected > 0 {
+			return why + "; every fault was reverted"
+		}
+	}
+	return why + " before anything was injected"
+}
+
+// tell writes one finding as a part of a sentence.
+func tell(f results.Finding) string {
+	s := f.Claim
+	if f.Observed != "" {
+		s += ": " + f.Observed
+	}
+	if f.Why != "" {
+		s += " (" + f.Why + ")"
+	}
+	return s
+}
+
+func ofVerdict(all []results.Finding, v results.Verdict) []results.Finding {
+	var some []results.Finding
+	for _, f := range all {
+		if f.Verdict == v {
+			some = append(some, f)
+		}
+	}
+	return some
+}
+
+func refutedWhy(all []results.Finding) string {
+	refuted := ofVerdict(all, results.Refuted)
+	if len(refuted) == 0 {
+		return ""
+	}
+	why := tell(refuted[0])
+	if more := len(refuted) - 1; more > 0 {
+		why += fmt.Sprintf(", and %d more", more)
+	}
+	return why
+}
+
+// undecidedWhy names what all of the run suffers from rather than the first finding that does.
+func (j *Judge) undecidedWhy(r *results.Report) string {
+	undecided := ofVerdict(r.Findings, results.Undecided)
+	late, void := j.generatorBound(), j.void()
+	switch {
+	case late != "":
+		return late
+	case r.Torn:
+		why := "the log ends before the run did"
+		var open []string
+		for _, f := range j.faults {
+			if f.report.Injected > 0 && f.report.Restored == "" {
+				open = append(open, f.report.ID)
+			}
+		}
+		if len(open) > 0 {
+			why += fmt.Sprintf(" and before %s was reverted: see `failwhale revert` for what its reaper did", strings.Join(open, ", "))
+		}
+		return why
+	case void != "":
+		return void
+	case len(undecided) == 0:
+		return ""
+	default:
+		return tell(undecided[0])
+	}
+}
+
+func heldWhy(all []results.Finding, hypotheses int) string {
+	why := "the hypothesis held"
+	if hypotheses > 1 {
+		why = fmt.Sprintf("all %d hypotheses held", hypotheses)
+	}
+	if len(all) > hypotheses {
+		why += ", and no guard was breached"
+	}
+	return why
+}

@@ -1,0 +1,147 @@
+package experiments
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/failwhale/failwhale/results"
+)
+
+// Report is the judgement of the records so far.
+func (j *Judge) Report() *results.Report {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r := &results.Report{
+		Version:    results.LogVersion,
+		Experiment: j.plan.Experiment,
+		About:      j.plan.About,
+		Seed:       j.plan.Seed,
+		Duration:   j.line.last,
+		Torn:       j.isTorn(),
+		Findings:   j.findings(),
+		Phases:     j.phaseStats(),
+		Slices:     j.sliceStats(),
+		Faults:     []results.FaultReport{},
+		Events:     append([]results.Event{}, j.events...),
+		MeanStream: meanStream(&j.all.whole[inBaseline]),
+	}
+	if h := j.header; h != nil {
+		r.Started, r.Seed, r.Overrides = h.Started.Round(0).UTC(), h.Seed, maps.Clone(h.Overrides)
+	}
+	lag := j.lag()
+	r.Lag = lag.Quantiles()
+	for _, f := range j.faults {
+		r.Faults = append(r.Faults, f.report)
+	}
+	j.conclude(r)
+	return r
+}
+
+// isTorn: killed, or not over yet.
+func (j *Judge) isTorn() bool { return j.torn || !j.line.ended }
+
+func meanStream(t *tally) time.Duration {
+	if t.complete == 0 {
+		return 0
+	}
+	return t.streams / time.Duration(t.complete)
+}
+
+// lag is our own lateness over all judged phases.
+func (j *Judge) lag() *results.Distribution {
+	all := new(results.Distribution)
+	for i := range j.all.whole {
+		all.Merge(j.all.whole[i].of(wantLag))
+	}
+	return all
+}
+
+func (j *Judge) phaseStats() []results.PhaseStats {
+	all := []results.PhaseStats{}
+	for p := range phase(judgedPhases) {
+		if from, to, ok := j.line.window(p); ok {
+			all = append(all, phaseStats(p, to-from, &j.all.whole[p], j.all.errors))
+		}
+	}
+	return all
+}
+
+// sliceStats are those of the labels that tell anything apart.
+func (j *Judge) sliceStats() []results.SliceStats {
+	all := []results.SliceStats{}
+	for _, label := range slices.Sorted(maps.Keys(j.all.labels)) {
+		values := j.all.labels[label].slices()
+		if len(values) < 2 {
+			continue
+		}
+		for _, s := range values {
+			for p := range phase(judgedPhases) {
+				if from, to, ok := j.line.window(p); ok {
+					all = append(all, results.SliceStats{
+						Label: label, Value: s.value, PhaseStats: phaseStats(p, to-from, &s.trio[p], nil),
+					})
+				}
+			}
+		}
+	}
+	return all
+}
+
+func phaseStats(p phase, length time.Duration, t *tally, errors errorTexts) results.PhaseStats {
+	over := func(x, y float64) float64 {
+		if y == 0 {
+			return 0
+		}
+		return x / y
+	}
+	return results.PhaseStats{
+		Phase:           p.name(),
+		Duration:        length,
+		Requests:        t.requests,
+		Complete:        t.complete,
+		Cancelled:       t.cancelled,
+		CutAfter200:     t.cut,
+		Refused:         t.refused,
+		Infinite:        t.of(wantTTFT).Infinite(),
+		Success:         over(float64(t.complete), float64(t.requests)),
+		TokensPerSecond: over(t.tokens, length.Seconds()),
+		GoodputTokens:   over(t.goodTokens, length.Seconds()),
+		TokensPerChunk:  over(t.tokens, float64(t.chunks)),
+		Amplification:   over(float64(t.tries), float64(t.requests)),
+		Leaks:           t.leaks,
+		Reconnects:      t.reconnects,
+		TTFT:            t.of(wantTTFT).Quantiles(),
+		ITL:             t.of(wantITL).Quantiles(),
+		TPOT:            t.of(wantTPOT).Quantiles(),
+		E2E:             t.of(wantE2E).Quantiles(),
+		Stall:           t.of(wantStall).Quantiles(),
+		Outcomes:        outcomeStats(t, func(o results.Outcome) string { return errors.commonest(p, o) }),
+	}
+}
+
+// outcomeStats lists what occurred, complete first, then the most frequent first. text may be nil.
+func outcomeStats(t *tally, text func(results.Outcome) string) []results.OutcomeStats {
+	all := []results.OutcomeStats{}
+	for i, n := range t.outcomes {
+		if n == 0 {
+			continue
+		}
+		o := results.OutcomeStats{Outcome: results.Outcome(i), Count: n}
+		if text != nil {
+			o.Error = text(o.Outcome)
+		}
+		all = append(all, o)
+	}
+	slices.SortStableFunc(all, func(a, b results.OutcomeStats) int {
+		if first := results.Complete; (a.Outcome == first) != (b.Outcome == first) {
+			if a.Outcome == first {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(b.Count, a.Count)
+	})
+	return all
+}

@@ -1,0 +1,292 @@
+package experiments
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/results"
+)
+
+// A checker looks at what no single value can know, and fills in the defaults that depend on
+// other values.
+type checker struct {
+	*decoder
+	plan     *Plan
+	judging  bool // only fill in defaults
+	warnings Problems
+}
+
+func (c *checker) check() {
+	if c.at["seed"] == nil {
+		c.plan.Seed = seedOf(c.plan.Experiment)
+	}
+	c.ttls()
+	if c.judging {
+		return
+	}
+	c.name()
+	c.clients()
+	c.secrets()
+	c.phases()
+	c.faults()
+	c.claims()
+	c.labels()
+	if len(c.problems) == 0 {
+		c.enough()
+	}
+}
+
+// atPath notes a problem at a path.
+func (c *checker) atPath(path, format string, args ...any) {
+	c.problem(c.nodeAt(path), path, format, args...)
+}
+
+// fine reports whether the file has path and nothing is wrong with it yet.
+func (c *checker) fine(path string) bool {
+	return c.at[path] != nil && !slices.ContainsFunc(c.problems, func(p Problem) bool {
+		rest, within := strings.CutPrefix(p.Path, path)
+		return within && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
+// maxName leaves room for a time and a number within the 255 bytes of a file's name.
+const maxName = 100
+
+func (c *checker) name() {
+	name := c.plan.Experiment
+	if !c.fine("experiment") {
+		return
+	}
+	bad := strings.IndexFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`/\:*?"<>|`, r) })
+	switch {
+	case strings.TrimSpace(name) == "":
+		c.atPath("experiment", "is empty: write a name")
+	case bad >= 0:
+		c.atPath("experiment", "%q cannot name a directory: leave out %q", clip(name), []rune(name[bad:])[0])
+	case strings.ContainsRune(".-", rune(name[0])) || name != strings.TrimSpace(name):
+		c.atPath("experiment", "%q cannot name a directory: begin with a letter or digit and end without a space", clip(name))
+	case len(name) > maxName:
+		c.atPath("experiment", "is %d bytes long: it names a directory, write at most %d; about has room for more", len(name), maxName)
+	}
+}
+
+func (c *checker) clients() {
+	if len(c.plan.Attack.Clients) == 0 {
+		if c.fine("attack.clients") {
+			c.atPath("attack.clients", "is empty: write [{tier: paid}], or delete the key")
+		}
+		c.plan.Attack.Clients = []attacks.Client{{Share: 1}}
+		return
+	}
+	if !c.fine("attack.clients") {
+		return
+	}
+	for _, err := range attacks.ValidateClients(c.plan.Attack.Clients) {
+		c.atPath("attack.clients", "%s", err)
+	}
+}
+
+// reference is the only form in which a secret may stand in a file.
+var reference = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
+
+// secrets refuses keys that are written out: plan, log and journal never hold one.
+func (c *checker) secrets() {
+	check := func(path, value string) {
+		if value != "" && !reference.MatchString(value) {
+			// The value itself must not appear in a message either.
+			c.atPath(path, "is written out: put it into an environment variable and write ${NAME}")
+		}
+	}
+	for i, client := range c.plan.Attack.Clients {
+		check(fmt.Sprintf("attack.clients[%d].key", i), client.Key)
+	}
+	for name, endpoint := range c.plan.Stack.Endpoints {
+		path := join("stack.endpoints", name)
+		check(join(path, "key"), endpoint.Key)
+		for header, value := range endpoint.Headers {
+			if secretHeader(header) && !strings.Contains(value, "${") {
+				c.atPath(join(join(path, "headers"), header), "holds a secret: put it into an environment variable and write ${NAME}")
+			}
+		}
+	}
+}
+
+func secretHeader(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc([]string{"authorization", "key", "token", "secret", "cookie", "password"}, func(s string) bool {
+		return strings.Contains(name, s)
+	})
+}
+
+func (c *checker) phases() {
+	for _, p := range []results.Phase{results.Baseline, results.Fault} {
+		path := "phases." + string(p)
+		if c.fine(path) && c.plan.Phases.Of(p).Limit() <= 0 {
+			c.atPath(path, "is no time at all: write 15s")
+		}
+	}
+}
+
+// ttls fills in the default time to live of each fault.
+func (c *checker) ttls() {
+	for i := range c.plan.Faults {
+		f := &c.plan.Faults[i]
+		if f.TTL == 0 {
+			f.TTL = max(0, c.plan.Phases.Fault.Limit()-f.At) + DefaultTTLMargin
+		}
+	}
+}
+
+func (c *checker) faults() {
+	first := map[string]int{}
+	limit := c.plan.Phases.Fault.Limit()
+	for i, f := range c.plan.Faults {
+		path := join(fmt.Sprintf("faults[%d]", i), f.Kind)
+		if f.Kind == "" {
+			continue
+		}
+		if j, taken := first[f.ID]; taken {
+			c.atPath(join(path, "id"), "%q is already faults[%d]: write id: %s-%d", f.ID, j, f.ID, i+1)
+		} else {
+			first[f.ID] = i
+		}
+		if !c.fine("phases.fault") {
+			continue
+		}
+		if f.At >= limit && f.At > 0 {
+			c.atPath(join(path, "at"), "%s is not within the fault phase, which lasts %s", f.At, limit)
+		} else if left := limit - f.At; f.TTL < left {
+			c.atPath(join(path, "ttl"), "%s ends before the fault phase does: write %s or more, or shorten phases.fault", f.TTL, left)
+		}
+	}
+}
+
+// claims checks hypotheses and guards against the rest of the plan.
+func (c *checker) claims() {
+	p := c.plan
+	if len(p.Hypotheses) == 0 && c.fine("hypotheses") {
+		c.atPath("hypotheses", "is empty: write at least one, as in success >= 99%% during fault")
+	}
+	first := map[string]int{}
+	for i, h := range p.Hypotheses {
+		path := fmt.Sprintf("hypotheses[%d]", i)
+		if h.Text == "" {
+			continue
+		}
+		if j, taken := first[h.String()]; taken {
+			c.atPath(path, "says the same as hypotheses[%d]: delete one", j)
+		}
+		first[h.String()] = i
+		if h.During == results.Recovery && p.Phases.Recovery.Limit() == 0 && c.fine("phases") {
+			c.atPath(path, "there is no recovery phase: write phases.recovery: 15s")
+		}
+		if h.Metric.Name == "goodput" && p.SLO == (SLO{}) && c.at["slo"] == nil {
+			c.atPath(path, "goodput counts by the SLO: write slo: {ttft: 2s, tpot: 100ms}")
+		}
+	}
+	guards := map[string]int{}
+	for i, g := range p.Guards {
+		if j, taken := guards[g.String()]; taken && g.Text != "" {
+			c.atPath(fmt.Sprintf("guards[%d]", i), "says the same as guards[%d]: delete one", j)
+		}
+		guards[g.String()] = i
+	}
+}
+
+// A place is a selector somewhere in the file.
+type place struct {
+	path   string
+	labels results.Labels
+	worst  string
+}
+
+func (c *checker) places() []place {
+	var all []place
+	for i, h := range c.plan.Hypotheses {
+		all = append(all, place{fmt.Sprintf("hypotheses[%d]", i), h.Metric.Labels, h.Worst})
+	}
+	for i, g := range c.plan.Guards {
+		all = append(all, place{fmt.Sprintf("guards[%d]", i), g.Metric.Labels, ""})
+	}
+	for _, p := range append(results.JudgedPhases(), results.Warmup) {
+		all = append(all, place{"phases." + string(p) + ".until", c.plan.Phases.Of(p).Until.Labels, ""})
+	}
+	return all
+}
+
+// labels checks that what claims select can exist.
+func (c *checker) labels() {
+	if !c.fine("attack") && c.at["attack.clients"] != nil || !c.fine("stack") {
+		return // its labels are not known
+	}
+	known := c.known()
+	names := make([]string, 0, len(known))
+	for name := range known {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, p := range c.places() {
+		if _, ok := known[p.worst]; p.worst != "" && !ok {
+			c.atPath(p.path, "no sample has a label %s%s", p.worst, orKnown(p.worst, names))
+		}
+		for name, value := range p.labels {
+			values, ok := known[name]
+			switch {
+			case !ok:
+				c.atPath(p.path, "no sample has a label %s%s", name, orKnown(name, names))
+			case values != nil && !slices.Contains(values, value):
+				c.atPath(p.path, "no sample will have %s=%q%s", name, value, orKnown(value, values))
+			}
+		}
+	}
+}
+
+// orKnown suggests the closest of the candidates, or lists them.
+func orKnown(word string, candidates []string) string {
+	if hint := didYouMean(word, candidates); hint != "" {
+		return hint
+	}
+	if len(candidates) == 0 {
+		return ": nothing in the file sets it"
+	}
+	return "; there are " + strings.Join(candidates, ", ")
+}
+
+// known gives the labels that samples may have, and their values where the file fixes them; nil: any.
+func (c *checker) known() map[string][]string {
+	known := map[string][]string{"region": nil, "feature": nil, "tenant": nil, "session": nil, "model": nil, "replica": nil}
+	tiers := []string{}
+	for _, client := range c.plan.Attack.Clients {
+		if client.Tier != "" && !slices.Contains(tiers, client.Tier) {
+			tiers = append(tiers, client.Tier)
+		}
+	}
+	known["tier"] = tiers
+	if c.plan.Stack.Reference != nil {
+		known["region"] = c.regions()
+	}
+	told := map[string]bool{} // by a response header
+	for _, endpoint := range c.plan.Stack.Endpoints {
+		for name, label := range endpoint.Labels {
+			told[name] = told[name] || label.Header != ""
+			known[name] = append(known[name], label.Value)
+		}
+	}
+	for name := range told {
+		if told[name] {
+			known[name] = nil
+		}
+	}
+	return known
+}
+
+// regions of the reference stack.
+func (c *checker) regions() []string {
+	if r := c.plan.Stack.Reference.Regions; len(r) > 0 {
+		return r
+	}
+	return []string{"east", "west", "central"}
+}

@@ -1,0 +1,124 @@
+package experiments
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/results"
+)
+
+// enough warns of claims that the plan's own load cannot decide.
+func (c *checker) enough() {
+	for i, h := range c.plan.Hypotheses {
+		path := fmt.Sprintf("hypotheses[%d]", i)
+		if h.Recovers() {
+			continue // judged by windows, without a least number
+		}
+		c.enoughIn(path, h, h.During, "")
+		if h.During == results.Baseline {
+			continue
+		}
+		switch {
+		case !h.Absolute():
+			c.enoughIn(path, h, results.Baseline, ", with which it is compared,")
+		case h.During == results.Fault:
+			c.enoughIn(path, h, results.Baseline, ", in which it must hold before anything is injected,")
+		}
+	}
+}
+
+func (c *checker) enoughIn(path string, h Claim, p results.Phase, role string) {
+	m := h.Metric
+	if m.Name == "itl" { // of gaps, and how many there are is the stack's affair
+		return
+	}
+	bar := h.Value.fraction()
+	need := needed(m, h.Op, bar)
+	if need <= 1 {
+		return
+	}
+	have := c.expected(h.Condition, p)
+	if have >= float64(need) {
+		return
+	}
+	problem := Problem{File: c.file, Line: 1, Path: path, Text: fmt.Sprintf(
+		"will likely stay undecided: %s%s will have about %.0f samples for it and it takes %d: lengthen phases.%s to %s or raise the rate",
+		p, role, math.Floor(have), need, p, c.lengthFor(need, have, p))}
+	if n := c.nodeAt(path); n != nil {
+		problem.Line, problem.Column = n.Line, n.Column
+	}
+	c.warnings = append(c.warnings, problem)
+}
+
+// lengthFor is how long p had to be for need samples.
+func (c *checker) lengthFor(need int, have float64, p results.Phase) string {
+	if have <= 0 {
+		return "more"
+	}
+	seconds := c.plan.Phases.Of(p).Limit().Seconds() * float64(need) / have
+	return fmt.Sprintf("%.0fs", math.Ceil(seconds))
+}
+
+// expected is how many requests of one phase a condition will be judged by, on average.
+func (c *checker) expected(cond Condition, p results.Phase) float64 {
+	length := c.plan.Phases.Of(p)
+	total := float64(c.plan.Attack.Profile.Rate()) * length.Limit().Seconds()
+	if u := length.Until; u.Samples > 0 {
+		if part := c.part(u.Labels); part > 0 {
+			total = min(total, float64(u.Samples)/part)
+		}
+	}
+	part := c.part(cond.Metric.Labels)
+	switch cond.Worst {
+	case "tier":
+		least := 1.0
+		for _, client := range c.plan.Attack.Clients {
+			least = min(least, c.part(results.Labels{"tier": client.Tier}))
+		}
+		part *= least
+	case "region":
+		if c.plan.Stack.Reference != nil {
+			part /= float64(len(c.regions()))
+		}
+	}
+	return total * part
+}
+
+// part is the share of all requests that labels select, as far as the plan tells; else 1.
+func (c *checker) part(labels results.Labels) float64 {
+	part := 1.0
+	if tier, ok := labels["tier"]; ok {
+		part = 0
+		for i, share := range shares(c.plan.Attack.Clients) {
+			if c.plan.Attack.Clients[i].Tier == tier {
+				part += share
+			}
+		}
+	}
+	if region, ok := labels["region"]; ok && c.plan.Stack.Reference != nil && slices.Contains(c.regions(), region) {
+		part /= float64(len(c.regions()))
+	}
+	return part
+}
+
+// shares gives each client's part of all requests: a client without one takes an equal part of
+// what the others leave.
+func shares(clients []attacks.Client) []float64 {
+	left, open := 1.0, 0
+	for _, c := range clients {
+		left -= float64(c.Share)
+		if c.Share == 0 {
+			open++
+		}
+	}
+	all := make([]float64, len(clients))
+	for i, c := range clients {
+		all[i] = float64(c.Share)
+		if c.Share == 0 {
+			all[i] = max(0, left) / float64(open)
+		}
+	}
+	return all
+}

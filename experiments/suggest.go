@@ -1,0 +1,85 @@
+package experiments
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// didYouMean gives "; did you mean …?" for the candidate that is closest to
+// word, or "" if none is close.
+func didYouMean(word string, candidates []string) string {
+	if best := closest(word, candidates); best != "" {
+		return "; did you mean " + best + "?"
+	}
+	return ""
+}
+
+// closest returns the candidate that differs least from word, and "" if even
+// that differs in more than a third of its letters. Case, - and _ do not count.
+func closest(word string, candidates []string) string {
+	best, least := "", 0
+	a := []rune(fold(word))
+	if len(a) > 64 { // nobody's typing mistake
+		return ""
+	}
+	for _, c := range candidates {
+		b := []rune(fold(c))
+		if d := edits(a, b); d <= max(1, max(len(a), len(b))/3) && d < len(b) && (best == "" || d < least) {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+func fold(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
+
+// edits counts the insertions, deletions, replacements and swaps of neighbours
+// that turn a into b (optimal string alignment).
+func edits(a, b []rune) int {
+	var before []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range a {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range b {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			row[j+1] = min(last[j]+cost, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
+
+// enumText matches how this module's errors name the values that they allow.
+var enumText = regexp.MustCompile(`^[^"]*"([^"]*)" isn't one of \[([^\]]*)\]`)
+
+// withSuggestion adds "did you mean" to the text of an error that lists what is allowed.
+func withSuggestion(text string) string {
+	m := enumText.FindStringSubmatch(text)
+	if m == nil {
+		return text
+	}
+	return text + didYouMean(m[1], strings.Fields(m[2]))
+}
+
+// oneOf lists names as text: "a, b or c", sorted.
+func oneOf(names []string) string {
+	s := slices.Sorted(slices.Values(names))
+	switch len(s) {
+	case 0:
+		return "none"
+	case 1:
+		return s[0]
+	}
+	return strings.Join(s[:len(s)-1], ", ") + " or " + s[len(s)-1]
+}

@@ -1,0 +1,346 @@
+package experiments
+
+import (
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/failwhale/failwhale/results"
+)
+
+// A want is a set of distributions that a tally keeps: a sketch costs memory and time, so a claim
+// keeps only its own.
+type want uint8
+
+const (
+	wantTTFT want = 1 << iota
+	wantTTFTSent
+	wantITL
+	wantTPOT
+	wantE2E
+	wantStall
+	wantLag
+	distributions = iota
+
+	// wantReport is what PhaseStats shows, and the lag.
+	wantReport = wantTTFT | wantITL | wantTPOT | wantE2E | wantStall | wantLag
+)
+
+// A tally counts everything about one selection of samples in one window, in scalars and sketches:
+// phases, slices, claims and windows of a recovery are all made of it. It never keeps a sample. The
+// zero value keeps no distribution.
+type tally struct {
+	wants want
+	// Requests that belong here.
+	requests, complete, cancelled int
+	cut, refused, leaks, tries    int
+	reconnects                    int
+	outcomes                      [int(results.Cancelled) + 1]int
+	lengths                       [distributions]results.Distribution
+	streams                       time.Duration // of complete requests, Sent to Done, summed
+	// What happened here, to whichever requests: tokens by arrival, met and done by completion.
+	tokens, goodTokens float64
+	chunks             int // arrivals that brought the tokens
+	met                int // complete within the SLO
+	doneTokens         float64
+	doneGoodTokens     float64
+}
+
+// A reading is what one sample says, worked out once for all tallies that it goes to.
+type reading struct {
+	sample   *results.Sample
+	counted  bool
+	complete bool
+	met      bool
+	values   [distributions]value // but for the ITL
+	gaps     []float64
+	tokens   float64               // of the whole stream
+	belongs  phase                 // where the request counts
+	done     phase                 // where it ended
+	arrived  [judgedPhases]arrival // where its chunks came
+}
+
+// A value is one metric of one sample, in seconds.
+type value struct {
+	seconds float64
+	counts  bool
+}
+
+// An arrival is what came in one window.
+type arrival struct {
+	tokens float64
+	chunks int
+}
+
+// request counts a sample that belongs here.
+func (t *tally) request(r *reading) {
+	s := r.sample
+	t.outcomes[min(s.Outcome, results.Cancelled)]++
+	t.reconnects += s.Reconnects
+	if !r.counted {
+		t.cancelled++
+	} else {
+		t.requests++
+		t.tries += s.Tries()
+	}
+	if r.complete {
+		t.complete++
+		t.streams += max(0, s.Done-s.Sent)
+	}
+	if s.FailedWith2xx() {
+		t.cut++
+	}
+	if s.Refused() {
+		t.refused++
+	}
+	if s.Leak() {
+		t.leaks++
+	}
+	for i := range t.lengths {
+		if r.values[i].counts && t.wants&(1<<i) != 0 {
+			t.lengths[i].Add(r.values[i].seconds)
+		}
+	}
+	if t.wants&wantITL != 0 {
+		for _, gap := range r.gaps {
+			t.of(wantITL).Add(gap)
+		}
+	}
+}
+
+// arrive counts tokens that came here.
+func (t *tally) arrive(a arrival, complete bool) {
+	t.tokens += a.tokens
+	t.chunks += a.chunks
+	if complete {
+		t.goodTokens += a.tokens
+	}
+}
+
+// finish counts a sample that ended here, with all of its tokens.
+func (t *tally) finish(r *reading) {
+	t.doneTokens += r.tokens
+	if r.complete {
+		t.doneGoodTokens += r.tokens
+	}
+	if r.met {
+		t.met++
+	}
+}
+
+// of is the distribution of one want.
+func (t *tally) of(w want) *results.Distribution {
+	for i := range t.lengths {
+		if w == 1<<i {
+			return &t.lengths[i]
+		}
+	}
+	return new(results.Distribution)
+}
+
+// merge adds all that o counted.
+func (t *tally) merge(o *tally) {
+	t.requests += o.requests
+	t.complete += o.complete
+	t.cancelled += o.cancelled
+	t.cut += o.cut
+	t.refused += o.refused
+	t.leaks += o.leaks
+	t.tries += o.tries
+	t.reconnects += o.reconnects
+	for i := range t.outcomes {
+		t.outcomes[i] += o.outcomes[i]
+	}
+	for i := range t.lengths {
+		if t.wants&(1<<i) != 0 {
+			t.lengths[i].Merge(&o.lengths[i])
+		}
+	}
+	t.streams += o.streams
+	t.tokens += o.tokens
+	t.goodTokens += o.goodTokens
+	t.chunks += o.chunks
+	t.met += o.met
+	t.doneTokens += o.doneTokens
+	t.doneGoodTokens += o.doneGoodTokens
+}
+
+// A trio is one selection in all judged phases.
+type trio [judgedPhases]tally
+
+func newTrio(w want) *trio {
+	t := new(trio)
+	for i := range t {
+		t[i].wants = w
+	}
+	return t
+}
+
+// add counts a reading where it belongs.
+func (t *trio) add(r *reading) {
+	if r.belongs != nowhere {
+		t[r.belongs].request(r)
+	}
+	for p, a := range r.arrived {
+		if a.chunks > 0 {
+			t[p].arrive(a, r.complete)
+		}
+	}
+	if r.done != nowhere {
+		t[r.done].finish(r)
+	}
+}
+
+// merge adds all that o counted, phase by phase.
+func (t *trio) merge(o *trio) {
+	for i := range t {
+		t[i].merge(&o[i])
+	}
+}
+
+// requests is how many belong to any phase.
+func (t *trio) requests() int {
+	n := 0
+	for i := range t {
+		n += t[i].requests + t[i].cancelled
+	}
+	return n
+}
+
+// A reader works out readings. It keeps its buffers from sample to sample.
+type reader struct {
+	slo    SLO
+	line   *timeline
+	chunks []results.Chunk
+	gaps   []float64
+	out    reading
+}
+
+// read works out one sample. The reading is good until the next call.
+func (rd *reader) read(s *results.Sample) *reading {
+	s = rd.asLogged(s)
+	r := &rd.out
+	*r = reading{sample: s, counted: s.Counted(), complete: s.Outcome == results.Complete}
+	r.values = [distributions]value{ // in the order of the wants
+		inSeconds(s.TTFT()), inSeconds(s.TTFTSent()), {}, inSeconds(s.TPOT()), inSeconds(s.E2E()), inSeconds(s.Stall()), inSeconds(s.Lag()),
+	}
+	rd.gaps = rd.gaps[:0]
+	for gap := range s.Gaps() {
+		rd.gaps = append(rd.gaps, gap.Seconds())
+	}
+	r.gaps = rd.gaps
+	r.belongs, r.done = rd.line.belongs(s), rd.line.at(s.Done)
+	rd.arrivals(r)
+	r.met = r.complete && rd.meets(r)
+	return r
+}
+
+func inSeconds(d time.Duration, inf, counts bool) value {
+	if inf {
+		return value{math.Inf(1), counts}
+	}
+	return value{d.Seconds(), counts}
+}
+
+// arrivals sorts the chunks into windows.
+func (rd *reader) arrivals(r *reading) {
+	weight := weightOf(r.sample)
+	for i, c := range r.sample.Chunks {
+		tokens := float64(c.Tokens) * weight
+		r.tokens += tokens
+		p := rd.line.at(c.At)
+		if p == nowhere {
+			continue
+		}
+		r.arrived[p].tokens += tokens
+		if i == 0 || !c.Coalesced {
+			r.arrived[p].chunks++
+		}
+	}
+}
+
+// weightOf is how many output tokens a token of a chunk stands for: the server's count may be finer
+// than its chunks.
+func weightOf(s *results.Sample) float64 {
+	sum := 0
+	for _, c := range s.Chunks {
+		sum += c.Tokens
+	}
+	if sum <= 0 {
+		return 1
+	}
+	return float64(s.Tokens()) / float64(sum)
+}
+
+// meets reports whether a complete request kept every bound of the SLO. A bound on what a request
+// does not have (the TPOT of a single token) is kept.
+func (rd *reader) meets(r *reading) bool {
+	kept := func(w want, bound time.Duration) bool {
+		for i, v := range r.values {
+			if w == 1<<i && v.counts && bound > 0 && v.seconds > bound.Seconds() {
+				return false
+			}
+		}
+		return true
+	}
+	mean := 0.0
+	for _, gap := range r.gaps {
+		mean += gap / float64(len(r.gaps))
+	}
+	return kept(wantTTFT, rd.slo.TTFT) && kept(wantTPOT, rd.slo.TPOT) && kept(wantE2E, rd.slo.E2E) &&
+		kept(wantStall, rd.slo.Stall) && (rd.slo.ITL == 0 || mean <= rd.slo.ITL.Seconds())
+}
+
+// The log's resolution: see results' sample_json.go.
+const (
+	timeUnit  = time.Microsecond
+	chunkUnit = 10 * time.Microsecond
+)
+
+// asLogged gives the sample as reading it back from the log would: the live judge must come to the
+// very judgement that `failwhale report` will. What the judge does not look at stays as it is.
+func (rd *reader) asLogged(s *results.Sample) *results.Sample {
+	c := *s
+	cut := func(d time.Duration) time.Duration {
+		if d == 0 {
+			return 0
+		}
+		return max(d.Truncate(timeUnit), timeUnit)
+	}
+	c.Due, c.Sent, c.Done = cut(s.Due), cut(s.Sent), cut(s.Done)
+	c.Error, c.Labels = valid(s.Error), validLabels(s.Labels)
+	rd.chunks = append(rd.chunks[:0], s.Chunks...)
+	for i := range rd.chunks {
+		rd.chunks[i].At = rd.chunks[i].At.Round(chunkUnit)
+	}
+	c.Chunks = rd.chunks
+	return &c
+}
+
+// valid replaces bytes that are not UTF-8 as JSON does.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// validLabels gives labels as JSON does, and the same map where there is nothing to replace.
+func validLabels(labels results.Labels) results.Labels {
+	for k, v := range labels {
+		if utf8.ValidString(k) && utf8.ValidString(v) {
+			continue
+		}
+		clean := make(results.Labels, len(labels))
+		for k, v := range labels {
+			clean[valid(k)] = valid(v)
+		}
+		return clean
+	}
+	return labels
+}
