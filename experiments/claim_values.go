@@ -55,6 +55,8 @@ func (p *claimParser) stat(t token) Metric {
 		}
 		m.Stat = "p" + strconv.FormatFloat(x, 'f', -1, 64)
 	case t.text == "mean", t.text == "max", t.text == "min":
+	case t.text == "worst", t.text == "recovery":
+		p.fail(t, "%s has no place inside another: write a metric", t.text)
 	case t.text == "p100":
 		p.fail(t, "p100 is the maximum: write max")
 	case t.text == "avg", t.text == "average":

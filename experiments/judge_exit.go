@@ -38,8 +38,13 @@ func (j *Judge) void() string {
 		}
 	}
 	for _, f := range j.faults {
+		if f.failed { // before what follows from it: other faults that were not injected
+			return f.void(j.isTorn())
+		}
+	}
+	for _, f := range j.faults {
 		if why := f.void(j.isTorn()); why != "" {
-			if f.report.Injected == 0 && !f.failed && j.line.cut.came {
+			if !f.forced && j.line.cut.came {
 				why = j.line.cutReason
 			}
 			return why

@@ -10,8 +10,10 @@ import (
 // A faultStory is what became of one planned fault.
 type faultStory struct {
 	report results.FaultReport
-	failed bool // Inject or Prepare failed
-	forced bool // the harm was in force
+	failed  bool   // Inject or Prepare failed
+	forced  bool   // the harm was in force
+	touched int64  // the most that any evidence says
+	blind   string // why there was no evidence, when last asked
 }
 
 func (f *faultStory) event(e *results.Event) {
@@ -26,9 +28,10 @@ func (f *faultStory) event(e *results.Event) {
 		f.failed = true
 		r.Error = e.Detail
 	case results.EventEvidence:
+		f.blind = e.Detail
 		if e.Evidence != nil {
 			evidence := *e.Evidence
-			r.Evidence = &evidence
+			r.Evidence, f.touched = &evidence, max(f.touched, evidence.Touched)
 		}
 	case results.EventReverted:
 		r.RevertedAt, r.Restored = e.At, e.Restored
@@ -71,8 +74,8 @@ func (f *faultStory) void(torn bool) string {
 	case !f.forced:
 		return fmt.Sprintf("fault %s was never seen in force", r.ID)
 	case r.Evidence == nil:
-		return fmt.Sprintf("there is no evidence that fault %s touched anything", r.ID)
-	case r.Evidence.Touched <= 0:
+		return because(fmt.Sprintf("there is no evidence that fault %s touched anything", r.ID), f.blind)
+	case f.touched <= 0:
 		return because(fmt.Sprintf("fault %s touched nothing", r.ID), "0 "+r.Evidence.What)
 	default:
 		return ""

@@ -57,6 +57,8 @@ type AttackSpec struct {
 	Workload attacks.Workload `yaml:"workload"`
 	// Clients are who sends them. Optional; default one kind of client, without a tier.
 	Clients []attacks.Client `yaml:"clients"`
+	// Endpoint is the name of the front door that they use. Optional, unless the stack has several.
+	Endpoint string `yaml:"endpoint"`
 }
 
 // SLO is how fast a request must be to count in goodput. A zero field asks for nothing.

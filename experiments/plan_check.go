@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,6 +30,7 @@ func (c *checker) check() {
 	}
 	c.name()
 	c.clients()
+	c.endpoint()
 	c.secrets()
 	c.phases()
 	c.faults()
@@ -86,6 +88,18 @@ func (c *checker) clients() {
 	}
 	for _, err := range attacks.ValidateClients(c.plan.Attack.Clients) {
 		c.atPath("attack.clients", "%s", err)
+	}
+}
+
+func (c *checker) endpoint() {
+	names := slices.Sorted(maps.Keys(c.plan.Stack.Endpoints))
+	name := c.plan.Attack.Endpoint
+	switch {
+	case len(names) == 0 || !c.fine("attack"): // the reference stack's and an attached one's are known when it is open
+	case name == "" && len(names) > 1:
+		c.atPath("attack.endpoint", "is missing, and the stack has several: write one of %s", strings.Join(names, ", "))
+	case name != "" && !slices.Contains(names, name):
+		c.atPath("attack.endpoint", "the stack has no endpoint %q%s", clip(name), orKnown(name, names))
 	}
 }
 

@@ -53,7 +53,8 @@ func (m *moment) first(at time.Duration) {
 // With no fault planned the fault window is the fault phase itself. A fault that is planned and was
 // never injected when recovery begins keeps the window open until then.
 type timeline struct {
-	planned int // faults in the plan
+	planned  int  // faults in the plan
+	recovers bool // the plan has a recovery phase
 
 	begun     map[results.Phase]time.Duration
 	opened    moment          // Inject called for the first time
@@ -68,9 +69,9 @@ type timeline struct {
 	cutReason string
 }
 
-func newTimeline(planned int) *timeline {
+func newTimeline(p *Plan) *timeline {
 	return &timeline{
-		planned: planned, begun: map[results.Phase]time.Duration{},
+		planned: len(p.Faults), recovers: p.Phases.Recovery.Limit() > 0, begun: map[results.Phase]time.Duration{},
 		inForce: map[string]bool{}, done: map[string]bool{},
 	}
 }
@@ -196,25 +197,27 @@ func (t *timeline) window(p phase) (from, to time.Duration, ok bool) {
 	return from, max(from, to), ok
 }
 
-// whole reports whether a phase began and ran to its planned end; if not, why.
+// whole reports whether a phase ran to its planned end; if not, why. What tells it is that the next
+// phase began: on every other way out faults are reverted first, and the reason is told later.
 func (t *timeline) whole(p phase) (ok bool, why string) {
-	_, began := t.begun[results.Baseline]
-	end := [judgedPhases]moment{t.opened, t.closed, t.loadEnd}[p]
-	switch {
-	case p == inBaseline && t.gate.came && !t.opened.came:
-		end = t.gate
-	case p == inBaseline:
-	case p == inFault:
-		began = t.opened.came
-	case p == inRecovery:
-		began = t.closed.came
+	_, faulty := t.begun[results.Fault]
+	_, recovering := t.begun[results.Recovery]
+	untilEnd := t.loadEnd.came && (!t.cut.came || t.cut.at > t.loadEnd.at)
+	switch p {
+	case inBaseline:
+		ok = faulty || t.opened.came || t.gate.came
+	case inFault:
+		ok = recovering || !t.recovers && t.closed.came && untilEnd
+	case inRecovery:
+		ok = recovering && untilEnd
+	default:
 	}
 	switch {
-	case t.cut.came && (!end.came || t.cut.at <= end.at):
-		return false, t.cutReason
-	case !began || !end.came:
-		return false, "the log ends before the " + string(p.name()) + " phase does"
-	default:
+	case ok:
 		return true, ""
+	case t.cut.came:
+		return false, t.cutReason
+	default:
+		return false, "the run ended before the " + string(p.name()) + " phase did"
 	}
 }
