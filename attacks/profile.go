@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -47,7 +48,7 @@ func (p Profile) Due(rng *rand.Rand) iter.Seq[time.Duration] {
 func (c Constant) due() iter.Seq[time.Duration] {
 	return func(yield func(time.Duration) bool) {
 		// Computed from k and not summed up: rounding never adds up to a drift.
-		for k := 0; yield(time.Duration(float64(k) / float64(c.Rate) * float64(time.Second))); k++ {
+		for k := 0; yield(time.Duration(math.Round(float64(k) * float64(time.Second) / float64(c.Rate)))); k++ {
 		}
 	}
 }

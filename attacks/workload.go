@@ -2,8 +2,12 @@ package attacks
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"github.com/failwhale/failwhale/targets"
 )
 
 // A Workload says what requests are like: a preset by its name, or fixed
@@ -63,4 +67,54 @@ func (w Workload) Validate() []error {
 		}
 	}
 	return errs
+}
+
+// A spread is a lognormal distribution of lengths, given by two of its quantiles and cut at most.
+type spread struct{ p50, p90, most float64 }
+
+// Lengths of Azure's 2023 conversation trace (AzureLLMInferenceTrace_conv, 19,366
+// requests): median, 90th percentile and maximum of its two columns.
+func azurePrompt() spread { return spread{p50: 1020, p90: 2735, most: 14050} }
+func azureOutput() spread { return spread{p50: 129, p90: 424, most: 1000} }
+
+// z90 is the standard normal distribution's 90th percentile.
+const z90 = 1.2815515655446004
+
+func (s spread) draw(rng *rand.Rand) int {
+	sigma := math.Log(s.p90/s.p50) / z90
+	return int(max(1, min(s.most, s.p50*math.Exp(sigma*rng.NormFloat64()))))
+}
+
+// lengths draws how many tokens a request has and asks for.
+func (w Workload) lengths(rng *rand.Rand) (prompt, output int) {
+	switch w.Preset {
+	case Chat:
+		return azurePrompt().draw(rng), azureOutput().draw(rng)
+	case ChatShort:
+		return 64, 50
+	}
+	if w == (Workload{}) {
+		return Workload{Preset: ChatShort}.lengths(rng)
+	}
+	return w.PromptTokens, w.OutputTokens
+}
+
+// Every request has this text. The nonce comes after it and before the request's
+// own words: a prefix cache may keep what all share, as it does in service, and
+// never what an earlier phase asked, or the phases would not be alike.
+const (
+	sharedText = "You answer at length and in plain words."
+	askText    = "Write a story with these words for the reader with id "
+)
+
+// prompt writes the messages of one request of about so many tokens; never under some
+// thirty, which the shared text and the nonce take.
+func prompt(words []string, rng *rand.Rand, tokens int, nonce string) []targets.Message {
+	var b strings.Builder
+	b.Grow(tokens*charsPerToken + 64)
+	b.WriteString(askText)
+	b.WriteString(nonce)
+	b.WriteByte(':')
+	text(&b, words, rng, tokens*charsPerToken-len(sharedText)-b.Len())
+	return []targets.Message{{Role: "system", Content: sharedText}, {Role: "user", Content: b.String()}}
 }

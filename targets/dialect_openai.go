@@ -302,6 +302,15 @@ func ErrorText(body []byte) string {
 	return clip(body)
 }
 
+// InBandError is the error that a 2xx's body reports where a stream was due, or "".
+func InBandError(body []byte) string {
+	var c chunkJSON
+	if json.Unmarshal(body, &c) != nil {
+		return ""
+	}
+	return c.errorText()
+}
+
 // maxErrorText bounds what a server may put into our log and tables.
 const maxErrorText = 300
 

@@ -1,0 +1,265 @@
+package attacks
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
+)
+
+// A Config is everything that New needs to know.
+type Config struct {
+	// Endpoint is where the load goes. Required.
+	Endpoint targets.Endpoint
+	// Dialect it speaks. Optional; default the first of targets.Dialects.
+	Dialect targets.Dialect
+	// Profile, Workload and Clients are the load. Profile is required; no Clients is one with its defaults.
+	Profile  Profile
+	Workload Workload
+	Clients  []Client
+	// Seed decides all that is random: equal seeds give equal due times, lengths, prompts and clients.
+	Seed uint64
+	// Clock stamps. Required.
+	Clock results.Clock
+	// Sink takes a sample for every request that was sent. Required. An error of it ends the attack.
+	Sink results.Sink
+	// Run is a short id of the run and a part of every nonce. Required.
+	Run string
+	// LookupEnv resolves ${NAME} in keys and headers. Optional; without, every reference is an error.
+	LookupEnv func(name string) (string, bool)
+}
+
+// An Attack puts load on one endpoint. Begin, Stop, Expire and Live are safe for
+// concurrent use, before, during and after Run.
+type Attack struct {
+	clock   results.Clock
+	sink    results.Sink
+	dialect targets.Dialect
+	model   string
+	labels  map[string]targets.Label
+	seed    uint64
+	nonces  nonces
+	work    Workload
+	words   []string
+	clients []Client
+	upTo    []float64 // the shares of the clients, summed up
+	heads   [][]byte  // each client's request up to the content length
+	pool    *pool
+	agenda  *agenda
+	live    liveCounts
+
+	expire  sync.Once
+	expired chan struct{}
+
+	mu  sync.Mutex
+	err error
+}
+
+// New prepares an attack and sends nothing. Its error names everything that is
+// wrong with cfg at once, and holds no secret.
+func New(cfg Config) (*Attack, error) {
+	a := &Attack{
+		clock: cfg.Clock, sink: cfg.Sink, dialect: cfg.Dialect, labels: cfg.Endpoint.Labels, seed: cfg.Seed,
+		model: cmp.Or(cfg.Endpoint.Model, "default"), nonces: newNonces(cfg.Run), work: cfg.Workload,
+		words: strings.Fields(vocabulary), clients: slices.Clone(cfg.Clients), expired: make(chan struct{}),
+	}
+	if a.dialect == nil {
+		a.dialect = targets.Dialects()[0]
+	}
+	if len(a.clients) == 0 {
+		a.clients = []Client{{}}
+	}
+	sum := 0.0
+	for i, part := range shares(a.clients) {
+		a.clients[i].Deadline = cmp.Or(a.clients[i].Deadline, DefaultDeadline)
+		sum += part
+		a.upTo = append(a.upTo, sum)
+	}
+	errs := cfg.check()
+	path, _, err := a.dialect.Encode(targets.Prompt{Model: a.model, MaxTokens: 1})
+	errs = append(errs, err)
+	u, err := targets.JoinURL(cfg.Endpoint.URL, path)
+	errs = append(errs, prefix("endpoint", err))
+	roots, err := trust(cfg.Endpoint.CA)
+	errs = append(errs, prefix("endpoint", err))
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if u.User != nil {
+		return nil, errors.New("endpoint: url holds a user or a password: write key: ${NAME} or headers instead")
+	}
+	for i := range a.clients {
+		head, err := cfg.head(u.RequestURI(), u.Host, &a.clients[i])
+		a.heads = append(a.heads, head)
+		errs = append(errs, err)
+	}
+	dialer := &net.Dialer{}
+	a.pool = newPool(u, roots, cfg.Clock, dialer.DialContext)
+	a.agenda = newAgenda(a, cfg.Profile, u.String())
+	return a, errors.Join(errs...)
+}
+
+// check returns what is wrong with the load and with what the caller must give.
+func (cfg *Config) check() []error {
+	var errs []error
+	for _, err := range cfg.Profile.Validate() {
+		errs = append(errs, prefix("profile", err))
+	}
+	for _, err := range cfg.Workload.Validate() {
+		errs = append(errs, prefix("workload", err))
+	}
+	for i, c := range cfg.Clients {
+		for _, err := range c.Validate() {
+			errs = append(errs, prefix(fmt.Sprintf("clients[%d]", i), err))
+		}
+	}
+	for _, err := range ValidateClients(cfg.Clients) {
+		errs = append(errs, prefix("clients", err))
+	}
+	if cfg.Clock.Started().IsZero() {
+		errs = append(errs, errors.New("config has no clock: make one by results.NewClock"))
+	}
+	if cfg.Sink == nil {
+		errs = append(errs, errors.New("config has no sink for the samples"))
+	}
+	if cfg.Run == "" {
+		errs = append(errs, errors.New("config has no run id"))
+	}
+	return errs
+}
+
+// head writes a client's request up to the content length. Nothing of vegeta's is in it.
+func (cfg *Config) head(uri, host string, c *Client) ([]byte, error) {
+	e := &cfg.Endpoint
+	key, err := expand(cmp.Or(c.Key, e.Keys[c.Tier], e.Key), cfg.LookupEnv)
+	errs := []error{prefix("key", err)}
+	h := http.Header{"User-Agent": {"failwhale"}}
+	for name, value := range e.Headers {
+		value, err := expand(value, cfg.LookupEnv)
+		errs = append(errs, prefix("header "+name, err), checkHeader(name, value))
+		h[http.CanonicalHeaderKey(name)] = []string{value}
+	}
+	if key != "" {
+		h.Set("Authorization", "Bearer "+key)
+		if !httpguts.ValidHeaderFieldValue(key) {
+			errs = append(errs, errors.New("key has control characters"))
+		}
+	}
+	ascii, err := httpguts.PunycodeHostPort(host)
+	errs = append(errs, err)
+	var b strings.Builder
+	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\n", uri, ascii)
+	errs = append(errs, h.Write(&b))
+	b.WriteString("Content-Type: application/json\r\nAccept: text/event-stream\r\nAccept-Encoding: identity\r\nContent-Length: ")
+	return []byte(b.String()), prefix("endpoint", errors.Join(errs...))
+}
+
+func prefix(where string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", where, err)
+}
+
+// write composes the request that is number k of a phase and number index of the run.
+func (a *Attack) write(phase results.Phase, k, index uint64) (*turn, error) {
+	t := &turn{index: index, seed: mix(mix(phaseSeed(a.seed, phase), turnStream), k), nonce: a.nonces.of(index)}
+	rng := rand.New(rand.NewPCG(t.seed, turnStream))
+	who := rng.Float64() * a.upTo[len(a.upTo)-1]
+	for t.client < len(a.upTo)-1 && who >= a.upTo[t.client] {
+		t.client++
+	}
+	length, output := a.work.lengths(rng)
+	_, body, err := a.dialect.Encode(targets.Prompt{
+		Model: a.model, Messages: prompt(a.words, rng, length, t.nonce), MaxTokens: output,
+	})
+	if err != nil {
+		return nil, err
+	}
+	head := a.heads[t.client]
+	t.output = output
+	t.request = make([]byte, 0, len(head)+len(body)+16)
+	t.request = append(t.request, head...)
+	t.request = strconv.AppendInt(t.request, int64(len(body)), 10)
+	t.request = append(append(t.request, "\r\n\r\n"...), body...)
+	return t, nil
+}
+
+// Run lets vegeta drive until Stop was called and every stream has ended, or ctx
+// has: what is left then is cancelled. It may be called once. The error is that of
+// the sink or of ctx, never one of the server's.
+func (a *Attack) Run(ctx context.Context) (err error) {
+	if alarm, unsupported := newAlarm(); unsupported == nil { // else timers do alone
+		a.agenda.alarm = alarm
+		defer func() { err = errors.Join(err, alarm.close()) }()
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	var expirer sync.WaitGroup
+	expirer.Go(func() {
+		select {
+		case <-a.expired:
+			end(errExpired)
+		case <-ctx.Done():
+		}
+	})
+	abandoned := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() { a.agenda.abandon(); close(abandoned) })
+	defer a.pool.close()
+
+	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: &runner{Attack: a, ctx: ctx}}))
+	for range attacker.Attack(a.agenda.target, a.agenda, 0, "") { // its results are not ours, see RoundTrip
+	}
+	if !unhook() {
+		<-abandoned
+	}
+	cause := context.Cause(ctx)
+	end(nil)
+	expirer.Wait()
+	if errors.Is(cause, errExpired) {
+		cause = nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return errors.Join(a.err, a.agenda.failure(), cause)
+}
+
+// fail keeps the first error that ends the attack, and ends it.
+func (a *Attack) fail(err error) {
+	if err == nil {
+		return
+	}
+	a.mu.Lock()
+	a.err = cmp.Or(a.err, err)
+	a.mu.Unlock()
+	a.agenda.stop()
+}
+
+// Begin starts the seeded schedule of a phase, now; that of the phase before ends.
+// Every judged phase has the same one: the same gaps, clients, lengths and texts;
+// only the nonces differ. Warmup has another. After Stop it does nothing.
+func (a *Attack) Begin(p results.Phase) { a.agenda.begin(p) }
+
+// Stop ends the schedule: nothing further becomes due. Streams run on.
+func (a *Attack) Stop() { a.agenda.stop() }
+
+// Expire stops, and ends the streams that are left with the outcome deadline.
+func (a *Attack) Expire() {
+	a.agenda.stop()
+	a.expire.Do(func() { close(a.expired) })
+}
+
+// Live returns the figures of this moment.
+func (a *Attack) Live() Live { return a.live.read() }

@@ -1,0 +1,114 @@
+package attacks
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/failwhale/failwhale/results"
+)
+
+// turnHeader carries a turn's index through vegeta, whose own sequence number and
+// targets may be in different orders. Like all that vegeta makes, it never reaches the wire.
+const turnHeader = "X-Failwhale-Turn"
+
+// A runner is the http.RoundTripper that vegeta's workers call. It makes no use of
+// their request but to learn which turn it is, runs that turn with all its
+// attempts, hands its sample to the sink and vegeta an empty answer.
+type runner struct {
+	*Attack
+	ctx context.Context // the run's: vegeta's requests have none
+}
+
+// RoundTrip runs one turn. It returns an error only where it was given no turn of ours.
+func (r *runner) RoundTrip(req *http.Request) (*http.Response, error) {
+	index, err := strconv.ParseUint(req.Header.Get(turnHeader), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("read the turn's index: %w", err)
+	}
+	turn, ok := r.agenda.take(index)
+	if !ok {
+		return nil, fmt.Errorf("turn %d is not on the agenda", index)
+	}
+	sample := r.serve(turn)
+	if err := r.sink.Add(results.Record{Sample: sample}); err != nil {
+		r.fail(fmt.Errorf("hand on sample %d: %w", index, err))
+	}
+	// What vegeta is told does not matter: its figures are never reported.
+	return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody, Request: req}, nil
+}
+
+// serve runs a turn to its end: the first try, and as many more as the client makes.
+func (r *runner) serve(turn *turn) *results.Sample {
+	client := &r.clients[turn.client]
+	s := &results.Sample{Index: turn.index, Due: turn.due, Sent: r.clock.Now(), Labels: results.Labels{}}
+	r.live.begin(s)
+	ctx, cancel := context.WithTimeoutCause(r.ctx, client.Deadline, errDeadline)
+	defer cancel()
+	var jitter *rand.Rand
+	for {
+		t := r.attempt(ctx, turn)
+		s.Reconnects += t.reconnects
+		retry := len(s.Attempts)
+		if retry < client.Retries && t.mayRetry() {
+			if jitter == nil {
+				jitter = rand.New(rand.NewPCG(turn.seed, jitterStream))
+			}
+			if pause(ctx, t.wait(retry, jitter, client.Deadline-(t.done-s.Sent))) {
+				s.Attempts = append(s.Attempts, results.Attempt{
+					Sent: t.sent, Done: t.done, Status: t.status, Outcome: t.outcome, Error: t.err,
+				})
+				continue
+			}
+		}
+		r.describe(s, t, client)
+		r.live.end(s)
+		return s
+	}
+}
+
+// describe makes the sample that of the try which was the last.
+func (r *runner) describe(s *results.Sample, t *try, client *Client) {
+	s.Done, s.FirstByte, s.Status, s.Outcome, s.Error = t.done, t.firstByte, t.status, t.outcome, t.err
+	if in := t.in; in != nil {
+		in.spread()
+		s.Role, s.Chunks, s.Usage, s.Finish = in.role, in.chunks, in.total(), in.finish
+	}
+	if client.Tier != "" {
+		s.Labels["tier"] = client.Tier
+	}
+	for name, label := range r.labels {
+		value := label.Value
+		if label.Header != "" {
+			value = t.header.Get(label.Header)
+		}
+		if value != "" {
+			s.Labels[name] = value
+		}
+	}
+}
+
+// pause waits and returns true; or false at once if d is negative, and when ctx ends.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d < 0 {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (r *runner) newIntake(turn *turn, sock *socket) *intake {
+	return &intake{
+		sock: sock, dec: r.dialect.Decoder(), nonce: turn.nonce, nonces: r.nonces, issued: r.agenda.issued,
+		received: r.live.received, chunks: make([]results.Chunk, 0, min(turn.output, 64)),
+	}
+}

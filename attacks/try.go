@@ -1,0 +1,269 @@
+package attacks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
+)
+
+// Causes for which we end a request ourselves.
+var (
+	errDeadline  = errors.New("the client's deadline passed")
+	errIdle      = errors.New("nothing arrived for as long as the client waits")
+	errExpired   = errors.New("the run ended before the stream did")
+	errCancelled = errors.New("the run was cancelled")
+)
+
+// maxErrorBody is how much of a refusal is read. It covers any JSON error; of an HTML page it is enough.
+const maxErrorBody = 64 << 10
+
+// A try is one attempt at a turn: one HTTP exchange, or none where no connection was to be had.
+type try struct {
+	sent, done, firstByte time.Duration
+	status                int
+	header                http.Header
+	reconnects            int
+	outcome               results.Outcome
+	err                   string
+	in                    *intake // nil: no 2xx began
+}
+
+// fail sets the outcome.
+func (t *try) fail(o results.Outcome, format string, args ...any) {
+	t.outcome, t.err = o, fmt.Sprintf(format, args...)
+}
+
+// attempt makes one try at a turn and returns it classified.
+func (r *runner) attempt(ctx context.Context, turn *turn) *try {
+	t := &try{sent: r.clock.Now()}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := watchIdle(r.clients[turn.client].Idle, r.clock, cancel)
+	defer watch.stop()
+	for fresh := false; ; fresh = true {
+		l, err := r.pool.get(ctx, fresh)
+		if err != nil {
+			t.failConnect(ctx, err)
+			break
+		}
+		watch.sock.Store(l.sock)
+		whole := r.exchange(ctx, t, turn, l)
+		if whole {
+			r.pool.put(l)
+			break
+		}
+		l.close()
+		if t.status != 0 || ctx.Err() != nil || fresh || !l.stale() {
+			break
+		}
+		t.reconnects++
+	}
+	t.done = r.clock.Now()
+	return t
+}
+
+// exchange runs the turn on a connection. It returns true if the connection can serve another.
+func (r *runner) exchange(ctx context.Context, t *try, turn *turn, l *link) (whole bool) {
+	// A deadline in the past wakes whatever waits on the socket.
+	unhook := context.AfterFunc(ctx, func() { _ = l.conn.SetDeadline(time.Unix(1, 0)) })
+	resp, err := l.exchange(turn.request) //nolint:bodyclose // exchange leaves the body to newBody
+	if err != nil {
+		t.failIO(ctx, l.sock, err)
+		unhook()
+		return false
+	}
+	t.status, t.header, t.firstByte = resp.StatusCode, resp.Header, l.sock.first
+	b := newBody(resp, l.in)
+	switch {
+	case resp.StatusCode/100 != 2:
+		err = t.refused(resp, b)
+	case !isStream(resp.Header):
+		err = t.noStream(ctx, l.sock, resp, b)
+	default:
+		t.in = r.newIntake(turn, l.sock)
+		err = t.in.read(b)
+		t.judge(ctx, l.sock, err)
+	}
+	return unhook() && err == nil && !resp.Close && l.sock.failure == nil && l.in.Buffered() == 0
+}
+
+// failConnect classifies what kept us from a connection.
+func (t *try) failConnect(ctx context.Context, err error) {
+	var dns *net.DNSError
+	var insecure tlsError
+	switch {
+	case t.failCause(ctx):
+	case errors.As(err, &insecure):
+		t.fail(results.TLS, "%v", err)
+	case errors.As(err, &dns):
+		t.fail(results.DNS, "%v", err)
+	default:
+		t.fail(results.Connect, "%v", err)
+	}
+}
+
+// failIO classifies a failure of an exchange: ours, the network's, or that what came is no HTTP.
+func (t *try) failIO(ctx context.Context, sock *socket, err error) {
+	switch {
+	case t.failCause(ctx):
+	case sock.failure == nil:
+		t.fail(results.Malformed, "read response: %v", err)
+	case errors.Is(sock.failure, io.EOF) && t.status == 0 && sock.first == 0:
+		t.fail(results.Reset, "connection was closed before a response")
+	case errors.Is(sock.failure, io.EOF):
+		t.fail(results.Reset, "connection was closed inside the response")
+	case errors.Is(sock.failure, syscall.ECONNRESET), errors.Is(sock.failure, syscall.EPIPE):
+		t.fail(results.Reset, "connection was reset")
+	default:
+		t.fail(results.Reset, "%v", sock.failure)
+	}
+}
+
+// failCause reports whether we ended the request ourselves, and if so classifies it.
+func (t *try) failCause(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	switch {
+	case cause == nil:
+		return false
+	case errors.Is(cause, errIdle):
+		t.fail(results.IdleTimeout, "%v", cause)
+	case errors.Is(cause, errDeadline), errors.Is(cause, errExpired):
+		t.fail(results.Deadline, "%v", cause)
+	default:
+		t.fail(results.Cancelled, "%v", errCancelled)
+	}
+	return true
+}
+
+// refused reads a status that is not 2xx. The error is that of the body.
+func (t *try) refused(resp *http.Response, b *body) error {
+	text, err := readSome(b, maxErrorBody)
+	t.outcome = results.HTTPStatus
+	if resp.StatusCode == http.StatusTooManyRequests {
+		t.outcome = results.RateLimited
+	}
+	t.err = resp.Status
+	if said := targets.ErrorText(text); said != "" {
+		t.err += ": " + said
+	}
+	return err
+}
+
+// noStream reads a 2xx that is no event stream: an error object, or something else altogether.
+func (t *try) noStream(ctx context.Context, sock *socket, resp *http.Response, b *body) error {
+	text, err := readSome(b, maxErrorBody)
+	switch said := targets.InBandError(text); {
+	case said != "":
+		t.fail(results.StreamError, "%s", said)
+	case err != nil && !errors.Is(err, errTooLong):
+		t.failIO(ctx, sock, err)
+	case len(text) == 0:
+		t.fail(results.Truncated, "%s without a body", resp.Status)
+	default:
+		t.fail(results.Malformed, "%s of %s with encoding %q is no event stream: %s", resp.Status,
+			resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding"), targets.ErrorText(text))
+	}
+	return err
+}
+
+// isStream reports whether a 2xx may be an event stream: it says so, or says nothing better.
+func isStream(h http.Header) bool {
+	if e := h.Get("Content-Encoding"); e != "" && e != "identity" {
+		return false
+	}
+	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err != nil || kind == "text/event-stream" || kind == "text/plain" || kind == "application/octet-stream"
+}
+
+var errTooLong = errors.New("body is longer than what is read of it")
+
+// readSome reads a body to its end, or up to limit.
+func readSome(b *body, limit int) ([]byte, error) {
+	var text []byte
+	for len(text) < limit {
+		piece, err := b.next()
+		if errors.Is(err, io.EOF) {
+			return text, nil
+		}
+		if err != nil {
+			return text, err
+		}
+		text = append(text, piece...)
+	}
+	return text, errTooLong
+}
+
+// judge classifies a 2xx stream. err is why reading ended; nil is a clean end.
+// The order is that of how much a user would mind: what leaked counts whatever
+// else happened, what the server itself called an error is one even if it then hung.
+func (t *try) judge(ctx context.Context, sock *socket, err error) {
+	in := t.in
+	switch {
+	case in.leak != "":
+		t.fail(results.WrongUser, "%s", in.leak)
+	case in.inBand != "":
+		t.fail(results.StreamError, "%s", in.inBand)
+	case in.malformed != "":
+		t.fail(results.Malformed, "%s", in.malformed)
+	case err != nil:
+		t.failIO(ctx, sock, err)
+	case in.finish == "" && !in.done:
+		t.fail(results.Truncated, "stream ended after %d chunks without finish_reason and [DONE]", len(in.chunks))
+	case in.finish == "":
+		t.fail(results.Truncated, "stream ended after %d chunks without finish_reason", len(in.chunks))
+	case !in.done:
+		t.fail(results.Truncated, "stream ended after %d chunks without [DONE]", len(in.chunks))
+	case len(in.chunks) == 0:
+		t.fail(results.Empty, "finish_reason %q and not one token", in.finish)
+	case in.mismatch() != "":
+		t.fail(results.LengthMismatch, "%s", in.mismatch())
+	default:
+		t.outcome = results.Complete
+	}
+}
+
+// An idleWatch ends a try once nothing has arrived for so long. It costs nothing per read.
+type idleWatch struct {
+	limit  time.Duration
+	clock  results.Clock
+	start  time.Duration
+	sock   atomic.Pointer[socket]
+	cancel context.CancelCauseFunc
+	timer  *time.Timer // nil: no limit
+}
+
+func watchIdle(limit time.Duration, clock results.Clock, cancel context.CancelCauseFunc) *idleWatch {
+	w := &idleWatch{limit: limit, clock: clock, start: clock.Now(), cancel: cancel}
+	if limit > 0 {
+		w.timer = time.AfterFunc(limit, w.check)
+	}
+	return w
+}
+
+func (w *idleWatch) check() {
+	last := w.start
+	if sock := w.sock.Load(); sock != nil {
+		last = max(last, time.Duration(sock.last.Load()))
+	}
+	if left := last + w.limit - w.clock.Now(); left > 0 {
+		w.timer.Reset(left)
+		return
+	}
+	w.cancel(errIdle)
+}
+
+func (w *idleWatch) stop() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
