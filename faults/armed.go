@@ -53,8 +53,8 @@ type Armed struct {
 var ErrExpired = errors.New("its time to live is over")
 
 // Arm prepares a fault and puts the intent on the disk. Nothing is harmed yet:
-// call Inject next. The error is ErrBusy if another run holds the stack or left
-// a fault on it.
+// call Inject next. The error is a BusyError if another run has a fault on the
+// stack, or left one there.
 func (j *Journal) Arm(ctx context.Context, s *targets.Stack, in Intent) (*Armed, error) {
 	if in.Run == "" || in.ID == "" || in.TTL <= 0 {
 		return nil, fmt.Errorf("arm fault %q of run %q: it has no id, no run, or no time to live (%s)", in.ID, in.Run, in.TTL)
@@ -120,7 +120,7 @@ func (j *Journal) intend(e *Entry) error {
 	name := e.fileName()
 	if err := j.write(name, *e); err != nil {
 		// It may be there without being safe there. Nothing was done that it would undo.
-		if rm := os.Remove(filepath.Join(j.entries(), name)); rm != nil && !errors.Is(rm, os.ErrNotExist) {
+		if rm := os.Remove(filepath.Join(j.dir, name)); rm != nil && !errors.Is(rm, os.ErrNotExist) {
 			err = errors.Join(err, rm)
 		}
 		return err

@@ -9,8 +9,8 @@
 //	Arm ── Prepare, intent on disk ─► Armed ── Inject ─► in force ── Revert ─► closed
 //	            │                        └─ renews the lease, watches the time to live
 //	            ▼
-//	   journal/000007-RUN-ID.json ─ Attach(Handle), fault from JSON ─► Revert
-//	            ▲                      by this process, by the reaper, by `failwhale revert`
+//	   000007-RUN-ID.json ─ Attach(Handle), fault from JSON ─► Revert
+//	                           by this process, by the reaper, by `failwhale revert`
 //
 // There is one way to undo, and every process takes it: read the entry, Attach to the stack
 // by the Handle in it, decode the fault, Revert. What the run does at its end is so what the reaper
@@ -29,13 +29,13 @@
 //     Dead means certainly so: another boot, or no process of that pid and start time.
 //   - A fault that is held by a lease at its target (Renewer) ends there by itself.
 //
-// # State directory
+// # The journal's directory
 //
-//	journal/000007-RUN-ID.json    an entry; written under a lock, by temp file, fsync, rename, fsync
-//	journal/000007-RUN-ID.claim   held (flock) by who reverts it
-//	journal/lock                  held (flock) for the moment of a transition
-//	stacks/DIGEST.lock            held (flock) by the run that uses the stack
-//	reaper/RUN.log                what a reaper had to say; removed if that was nothing
+//	000007-RUN-ID.json    an entry; written under a lock, by temp file, fsync, rename, fsync
+//	000007-RUN-ID.claim   held (flock) by who reverts it
+//	lock                  held (flock) for the moment of a transition
+//	stacks/DIGEST.lock    held (flock) by the run that uses the stack
+//	reaper/RUN.log        what a reaper had to say; removed if that was nothing
 //
 // Directories are 0700 and files 0600: an entry of config.push holds the config that
 // was replaced. The directory belongs to one machine; processes and boots are compared with its own.

@@ -45,7 +45,7 @@ const (
 	gpuPoll = 250 * time.Millisecond
 	// loadLimit is how long load is waited for, settleLimit how long a loaded clock may take to follow.
 	loadLimit   = 3 * time.Second
-	settleLimit = 8 * time.Second
+	settleLimit = 5 * time.Second
 )
 
 var (

@@ -26,17 +26,17 @@ const (
 	tempPrefix = ".temp-"
 )
 
-// A Journal keeps one entry for each fault in a state directory. It is the only door to
+// A Journal keeps one entry for each fault in a directory of its own. It is the only door to
 // Inject. Any number of processes may use the same directory.
 type Journal struct {
-	dir   string // state directory
+	dir   string
 	kinds []Kind
 	self  targets.ProcessID
 }
 
-// OpenJournal opens the journal in a state directory, which it creates. kinds are
-// the faults that it can arm and revert: Kinds().
-func OpenJournal(dir string, kinds []Kind) (*Journal, error) {
+// OpenJournal opens the journal in a directory, which it creates. It can arm and
+// revert the faults of Kinds(), and more of the caller's.
+func OpenJournal(dir string, more ...Kind) (*Journal, error) {
 	self, err := targets.SelfID()
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
@@ -44,8 +44,8 @@ func OpenJournal(dir string, kinds []Kind) (*Journal, error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	j := &Journal{dir: dir, kinds: kinds, self: self}
-	for _, sub := range []string{j.entries(), filepath.Join(dir, "stacks"), filepath.Join(dir, "reaper")} {
+	j := &Journal{dir: dir, kinds: append(Kinds(), more...), self: self}
+	for _, sub := range []string{filepath.Join(dir, "stacks"), filepath.Join(dir, "reaper")} {
 		if err := os.MkdirAll(sub, 0o700); err != nil {
 			return nil, fmt.Errorf("open journal: %w", err)
 		}
@@ -59,10 +59,8 @@ func OpenJournal(dir string, kinds []Kind) (*Journal, error) {
 	return j, nil
 }
 
-// Dir is the state directory.
+// Dir is the journal's directory.
 func (j *Journal) Dir() string { return j.dir }
-
-func (j *Journal) entries() string { return filepath.Join(j.dir, "journal") }
 
 // Open returns the entries that are not closed, oldest first. An entry that cannot be read is
 // an error beside those that can: it may be harm that nobody undoes.
@@ -105,7 +103,7 @@ func (j *Journal) all(part string) ([]Entry, error) {
 
 // names lists the entries' files. What does not end in .json is not an entry.
 func (j *Journal) names() ([]string, error) {
-	list, err := os.ReadDir(j.entries())
+	list, err := os.ReadDir(j.dir)
 	if err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
@@ -119,7 +117,7 @@ func (j *Journal) names() ([]string, error) {
 }
 
 func (j *Journal) read(name string) (Entry, error) {
-	path := filepath.Join(j.entries(), name)
+	path := filepath.Join(j.dir, name)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return Entry{}, fmt.Errorf("read journal: %w", err)
@@ -138,7 +136,7 @@ func (j *Journal) read(name string) (Entry, error) {
 func (j *Journal) locked(ctx context.Context, do func() error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, lockLimit, fmt.Errorf("waited for %s", lockLimit))
 	defer cancel()
-	f, err := flock(ctx, filepath.Join(j.entries(), "lock"))
+	f, err := flock(ctx, filepath.Join(j.dir, "lock"))
 	if err != nil {
 		return fmt.Errorf("lock journal: %w", err)
 	}
@@ -168,7 +166,7 @@ func (j *Journal) write(name string, e Entry) error {
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
-	f, err := os.CreateTemp(j.entries(), tempPrefix+"*") // 0600
+	f, err := os.CreateTemp(j.dir, tempPrefix+"*") // 0600
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
@@ -177,12 +175,12 @@ func (j *Journal) write(name string, e Entry) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(j.entries(), name))
+		err = os.Rename(f.Name(), filepath.Join(j.dir, name))
 	}
 	if err != nil {
 		return fmt.Errorf("write journal: %w", errors.Join(err, os.Remove(f.Name())))
 	}
-	if err := syncDir(j.entries()); err != nil {
+	if err := syncDir(j.dir); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return nil
@@ -199,20 +197,20 @@ func syncDir(dir string) error {
 // sweep removes what a crash in the middle of a write left, and old closed entries.
 func (j *Journal) sweep() error {
 	return j.locked(context.Background(), func() error {
-		list, err := os.ReadDir(j.entries())
+		list, err := os.ReadDir(j.dir)
 		if err != nil {
 			return err
 		}
 		var errs []error
 		for _, f := range list {
 			if strings.HasPrefix(f.Name(), tempPrefix) {
-				errs = append(errs, os.Remove(filepath.Join(j.entries(), f.Name())))
+				errs = append(errs, os.Remove(filepath.Join(j.dir, f.Name())))
 			}
 		}
 		all, _ := j.all("") // what cannot be read is reported where it matters
 		done := slices.DeleteFunc(all, func(e Entry) bool { return e.Open() || !e.Restored.Harmless() })
 		for _, e := range done[:max(0, len(done)-keepClosed)] {
-			path := filepath.Join(j.entries(), e.fileName())
+			path := filepath.Join(j.dir, e.fileName())
 			errs = append(errs, os.Remove(path))
 			if err := os.Remove(claimPath(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)

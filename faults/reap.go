@@ -27,9 +27,9 @@ const (
 )
 
 // ReaperCommand is what main's hidden command calls: the life of a reaper process. args
-// are the state directory and the run, as StartReaper adds them; descriptors 3 and 4 are its pipes.
+// are the journal's directory and the run, as StartReaper adds them; descriptors 3 and 4 are its pipes.
 // log is the process's stderr. Signals that end a terminal's jobs do not end it.
-func ReaperCommand(ctx context.Context, args []string, kinds []Kind, log io.Writer) error {
+func ReaperCommand(ctx context.Context, args []string, log io.Writer, more ...Kind) error {
 	if len(args) != 2 {
 		return errors.New("reaper: it is started by failwhale run, and by nobody else")
 	}
@@ -44,7 +44,7 @@ func ReaperCommand(ctx context.Context, args []string, kinds []Kind, log io.Writ
 	}
 	// Caught and not ignored: an ignored signal would stay so in the programs that an undo runs.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	j, err := OpenJournal(args[0], kinds)
+	j, err := OpenJournal(args[0], more...)
 	if err != nil {
 		return fmt.Errorf("reaper: %w", err)
 	}

@@ -35,7 +35,7 @@ const (
 )
 
 // StartReaper starts the reaper of a run and returns once it watches. argv is main's
-// hidden command, which calls ReaperCommand; the state directory and the run are added to it.
+// hidden command, which calls ReaperCommand; the journal's directory and the run are added to it.
 // The caller must Close it, after the last Revert.
 func (j *Journal) StartReaper(ctx context.Context, argv []string, run string) (*Reaper, error) {
 	r := &Reaper{log: filepath.Join(j.dir, "reaper", plain(run)+".log"), done: make(chan struct{})}

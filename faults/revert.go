@@ -105,7 +105,7 @@ func (j *Journal) revert(ctx context.Context, e Entry) Result {
 func (j *Journal) claim(ctx context.Context, name string) (release func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, claimLimit, fmt.Errorf("waited for %s", claimLimit))
 	defer cancel()
-	f, err := flock(ctx, filepath.Join(j.entries(), claimPath(name)))
+	f, err := flock(ctx, filepath.Join(j.dir, claimPath(name)))
 	if err != nil {
 		return func() {}, fmt.Errorf("claim journal's entry %s: %w", name, err)
 	}

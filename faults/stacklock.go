@@ -13,8 +13,19 @@ import (
 	"github.com/failwhale/failwhale/targets"
 )
 
-// ErrBusy says that a stack is in use: by another run, or by a fault that one left.
-var ErrBusy = errors.New("stack is in use")
+// A BusyError says that a stack is in use: by another run, or by a fault that one left.
+type BusyError struct {
+	// Stack is the ID of its Handle, Run the other run, Owner that run's process.
+	Stack, Run string
+	Owner      targets.ProcessID
+	// Left: that process is dead, and its fault has to be reverted first.
+	Left bool
+	// What is in the way, for people.
+	What string
+}
+
+// Error says who has the stack.
+func (b *BusyError) Error() string { return fmt.Sprintf("stack %s is in use: %s", b.Stack, b.What) }
 
 // A Lock keeps other runs off a stack. The kernel frees it when its process ends, however that comes.
 type Lock struct{ file *os.File }
@@ -26,14 +37,14 @@ type holder struct {
 	Stack string            `json:"stack"`
 }
 
-// Lock takes a stack for a run. Other stacks are not affected. The error is
-// ErrBusy, and says who has it, if another run does, or if an open entry of another run is
+// Lock takes a stack for a run. Other stacks are not affected. The error is a
+// BusyError, and says who has it, if another run does, or if an open entry of another run is
 // on it: one of a dead run has to be reverted first.
 func (j *Journal) Lock(ctx context.Context, h targets.Handle, run string) (*Lock, error) {
 	path := j.lockPath(h.ID)
 	f, err := tryFlock(path)
 	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("%w: %s", ErrBusy, whoHas(path))
+		return nil, whoHas(path, h.ID)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock stack: %w", err)
@@ -70,16 +81,16 @@ func (j *Journal) lockPath(stack string) string {
 	return filepath.Join(j.dir, "stacks", hex.EncodeToString(sum[:8])+".lock")
 }
 
-func whoHas(path string) string {
+func whoHas(path, stack string) error {
 	var h holder
 	text, err := os.ReadFile(path)
 	if err == nil {
 		err = json.Unmarshal(text, &h)
 	}
-	if err != nil {
-		return "another run has it"
+	if err != nil { // it is being written
+		return &BusyError{Stack: stack, What: "another run has just taken it"}
 	}
-	return fmt.Sprintf("run %s (%s) has stack %s", h.Run, h.Owner, h.Stack)
+	return &BusyError{Stack: stack, Run: h.Run, Owner: h.Owner, What: fmt.Sprintf("run %s (%s) has it", h.Run, h.Owner)}
 }
 
 // checkFree reports a fault of another run that is on a stack, and entries that
@@ -93,10 +104,12 @@ func (j *Journal) checkFree(stack, run string) error {
 		if e.Handle.ID != stack || e.Run == run {
 			continue
 		}
-		if targets.ProcessAlive(e.Owner) {
-			return fmt.Errorf("%w: %s (%s) is %s on it", ErrBusy, e, e.Owner, e.State)
+		busy := &BusyError{Stack: stack, Run: e.Run, Owner: e.Owner, Left: !targets.ProcessAlive(e.Owner)}
+		busy.What = fmt.Sprintf("%s (%s) is %s on it", e, e.Owner, e.State)
+		if busy.Left {
+			busy.What = fmt.Sprintf("%s, which has died, is %s on it: run failwhale revert first", e, e.State)
 		}
-		return fmt.Errorf("%w: %s, which has died, is %s on it: run failwhale revert first", ErrBusy, e, e.State)
+		return busy
 	}
 	return nil
 }

@@ -44,6 +44,9 @@ type backend interface {
 
 // Read returns what the store holds.
 func (c *ConfigStore) Read(ctx context.Context) (Document, error) {
+	if ctx.Err() != nil { // a file would not notice
+		return Document{}, c.wrap(context.Cause(ctx))
+	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	d, err := c.backend.read(ctx)
@@ -57,6 +60,9 @@ func (c *ConfigStore) Check(ctx context.Context) error { return c.wrap(c.backend
 // Swap replaces was, as Read gave it, by body, and creates what was absent. The
 // error is ErrChanged if the store no longer holds was.
 func (c *ConfigStore) Swap(ctx context.Context, was Document, body []byte) error {
+	if ctx.Err() != nil {
+		return c.wrap(context.Cause(ctx))
+	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	return c.wrap(c.backend.swap(ctx, was, body))
@@ -64,6 +70,9 @@ func (c *ConfigStore) Swap(ctx context.Context, was Document, body []byte) error
 
 // Remove makes was absent. The error is ErrChanged if the store no longer holds was.
 func (c *ConfigStore) Remove(ctx context.Context, was Document) error {
+	if ctx.Err() != nil {
+		return c.wrap(context.Cause(ctx))
+	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	return c.wrap(c.backend.remove(ctx, was))
