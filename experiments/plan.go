@@ -15,6 +15,7 @@ import (
 
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/faults"
+	"github.com/failwhale/failwhale/results"
 	"github.com/failwhale/failwhale/targets"
 )
 
@@ -180,4 +181,21 @@ func seedOf(name string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(name)) // never fails
 	return h.Sum64()
+}
+
+// Summary says in one line what the plan does: how long, how much load, how many faults and claims.
+func (p *Plan) Summary() string {
+	var longest time.Duration
+	for _, phase := range append([]results.Phase{results.Warmup}, results.JudgedPhases()...) {
+		longest += p.Phases.Of(phase).Limit()
+	}
+	var kinds []string
+	for _, f := range p.Faults {
+		kinds = append(kinds, f.Kind)
+	}
+	broken := "no faults"
+	if len(kinds) > 0 {
+		broken = strings.Join(kinds, ", ")
+	}
+	return fmt.Sprintf("%s of %s, %s, %d hypotheses", longest, p.Attack.Profile, broken, len(p.Hypotheses))
 }

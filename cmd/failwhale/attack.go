@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/experiments"
+	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
+)
+
+func (p *program) attackCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "attack",
+		Usage:     "put streaming load on an OpenAI-compatible server and say what its users saw",
+		ArgsUsage: "URL",
+		Description: "URL is the server's base, with or without /v1. Nothing is broken and nothing is judged: a cut, empty or\n" +
+			"failing stream is counted as what it is.\n\n" +
+			"EXAMPLE\n   failwhale attack --rate 5/s --duration 30s --model llama-3.1-8b --key-env OPENAI_API_KEY https://gateway.example\n\n" +
+			"EXIT CODES\n   0 the promised load was put on, whatever the server said · 2 bad usage · 4 it was not · 130 interrupted",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "key-env", Usage: "send the bearer token that is in environment variable `NAME`"},
+			&cli.StringSliceFlag{Name: "header", Usage: "send `'NAME: VALUE'` with each request; VALUE may hold ${ENV}"},
+			&cli.StringFlag{Name: "ca", Usage: "trust the PEM certificates in `FILE` instead of the system's"},
+			&cli.StringFlag{Name: "model", Usage: "ask for model `NAME`", Value: "default"},
+			&cli.StringFlag{Name: "rate", Usage: "send `N/s` requests, evenly spaced", Value: "10/s"},
+			&cli.BoolFlag{Name: "poisson", Usage: "space them at random, as independent users do"},
+			&cli.DurationFlag{Name: "duration", Usage: "send for `TIME`", Value: 10 * time.Second},
+			&cli.DurationFlag{Name: "timeout", Usage: "give up a request after `TIME`", Value: attacks.DefaultDeadline},
+			&cli.StringFlag{Name: "workload", Usage: "send what preset `NAME` says: " + strings.Join(attacks.WorkloadPresets(), ", "), Value: attacks.ChatShort},
+			&cli.IntFlag{Name: "retries", Usage: "retry a failed request up to `N` times, as the SDKs do"},
+			&cli.Uint64Flag{Name: "seed", Usage: "draw arrivals and prompts from seed `N`", Value: 1},
+			&cli.BoolFlag{Name: "json", Usage: "write the figures as JSON"},
+		},
+		Action: p.attackAction,
+	}
+}
+
+func (p *program) attackAction(c *cli.Context) error {
+	if c.Args().Len() != 1 {
+		return usage("attack takes one URL, not %d arguments", c.Args().Len())
+	}
+	cfg, err := attackConfig(c)
+	if err != nil {
+		return usage("%w", err)
+	}
+	ctx, stop := p.interruptible()
+	defer stop()
+	cfg.LookupEnv = p.lookupEnv
+	rep, err := experiments.Attack(ctx, cfg, c.Duration("duration"), p.progress())
+	p.endProgress()
+	if err != nil {
+		return usage("%w", err)
+	}
+	if err = p.showLoad(rep, c.Bool("json")); err != nil {
+		return err
+	}
+	return exit(rep.Exit)
+}
+
+// attackConfig reads the flags; all that is wrong with them is one error.
+func attackConfig(c *cli.Context) (attacks.Config, error) {
+	var cfg attacks.Config
+	base, err := url.Parse(c.Args().First())
+	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
+		return cfg, fmt.Errorf("URL %q is not of the form http://host:port", c.Args().First())
+	}
+	var rate attacks.Rate
+	if err = rate.UnmarshalText([]byte(c.String("rate"))); err != nil {
+		return cfg, err
+	}
+	if c.Duration("duration") <= 0 || c.Duration("timeout") <= 0 {
+		return cfg, fmt.Errorf("--duration and --timeout must be more than 0")
+	}
+	cfg.Profile = attacks.Profile{Constant: &attacks.Constant{Rate: rate}}
+	if c.Bool("poisson") {
+		cfg.Profile = attacks.Profile{Poisson: &attacks.Poisson{Rate: rate}}
+	}
+	if err = cfg.Workload.UnmarshalText([]byte(c.String("workload"))); err != nil {
+		return cfg, err
+	}
+	client := attacks.Client{Deadline: c.Duration("timeout"), Retries: c.Int("retries")}
+	if name := c.String("key-env"); name != "" {
+		client.Key = "${" + name + "}"
+	}
+	cfg.Clients = []attacks.Client{client}
+	cfg.Seed = c.Uint64("seed")
+	cfg.Endpoint = targets.Endpoint{URL: base.String(), CA: c.String("ca"), Model: c.String("model"), Headers: map[string]string{}}
+	for _, h := range c.StringSlice("header") {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return cfg, fmt.Errorf("--header %q is not of the form 'NAME: VALUE'", h)
+		}
+		cfg.Endpoint.Headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	return cfg, nil
+}
+
+func (p *program) showLoad(rep *results.Report, asJSON bool) error {
+	if asJSON {
+		return rep.WriteJSON(p.stdout)
+	}
+	return rep.WriteLoad(p.stdout, results.TableOptions{Color: p.colour(p.stdout)})
+}

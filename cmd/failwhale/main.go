@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/failwhale/failwhale/results"
+)
+
+func main() {
+	p := &program{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		lookupEnv: os.LookupEnv, self: self(),
+	}
+	os.Exit(int(p.run(os.Args)))
+}
+
+// A program is failwhale with everything of the process that it may touch.
+type program struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	lookupEnv      func(string) (string, bool)
+	self           string // the path that runs this binary again
+}
+
+// self prefers the path by which the binary is known. A binary that was deleted
+// while it runs (go run) can only be executed through /proc.
+func self() string {
+	path, err := os.Executable()
+	if err == nil {
+		if _, err = os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return "/proc/self/exe"
+}
+
+// An exitError ends the program with a code. A nil err prints nothing.
+type exitError struct {
+	code results.Exit
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usage is an error of the command line or of a file that it names: exit 2.
+func usage(format string, args ...any) error {
+	return &exitError{code: results.ExitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// exit ends with a code whose reason has been printed already.
+func exit(code results.Exit) error {
+	if code == results.ExitHeld {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+func (p *program) run(args []string) (code results.Exit) {
+	defer func() {
+		if v := recover(); v != nil {
+			fmt.Fprintf(p.stderr, "failwhale: panic: %v\n%s", v, debug.Stack())
+			code = results.Worst(results.ExitUndecided, p.revertAfterPanic())
+		}
+	}()
+	err := p.app().Run(args)
+	if err == nil {
+		return results.ExitHeld
+	}
+	code = results.ExitUndecided
+	var exit *exitError
+	if errors.As(err, &exit) {
+		code = exit.code
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(p.stderr, "failwhale: %s\n", strings.TrimSuffix(text, "\n"))
+	}
+	return code
+}
+
+func (p *program) app() *cli.App {
+	app := &cli.App{
+		Name:  "failwhale",
+		Usage: "find out how an LLM stack fails before its users do",
+		Description: "One experiment file joins load that behaves like streaming users, faults that are injected\n" +
+			"and always undone, and hypotheses about what they see. The answer is held, refuted or undecided.",
+		HideHelpCommand: true,
+		HideVersion:     true,
+		Reader:          p.stdin, Writer: p.stdout, ErrWriter: p.stderr,
+		ExitErrHandler: func(*cli.Context, error) {}, // codes are run's to give
+		OnUsageError:   onUsageError,
+		Commands: []*cli.Command{
+			p.runCommand(), p.validateCommand(), p.drillsCommand(), p.faultsCommand(), p.reportCommand(),
+			p.revertCommand(), p.stackCommand(), p.attackCommand(), p.versionCommand(),
+			p.reaperCommand(), p.nodeCommand(), p.smiCommand(),
+		},
+	}
+	app.Action = func(c *cli.Context) error {
+		if c.Args().Present() {
+			return unknownCommand(app.Commands, c.Args().First())
+		}
+		return cli.ShowAppHelp(c)
+	}
+	for _, c := range app.Commands {
+		c.OnUsageError = onUsageError
+		c.HideHelpCommand = true
+		c.CustomHelpTemplate = commandHelp
+		if !c.SkipFlagParsing {
+			c.Action = flagsFirst(c)
+		}
+	}
+	return app
+}
+
+// commandHelp shows a command as man pages do: what it is, how to call it, an example, its exit codes.
+const commandHelp = `{{.HelpName}}: {{.Usage}}
+
+USAGE
+   {{.HelpName}}{{if .VisibleFlags}} [flags]{{end}}{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}
+{{if .Description}}
+{{.Description}}
+{{end}}{{if .VisibleFlags}}
+FLAGS{{range .VisibleFlags}}
+   {{.}}{{end}}
+{{end}}`
+
+func onUsageError(_ *cli.Context, err error, _ bool) error {
+	return usage("%w; see --help", err)
+}
+
+// flagsFirst wraps a command's action: urfave/cli stops to look for flags at the first argument,
+// so one that comes later would silently be taken for an argument.
+func flagsFirst(c *cli.Command) cli.ActionFunc {
+	action := c.Action
+	return func(ctx *cli.Context) error {
+		args := ctx.Args().Slice()
+		i := slices.IndexFunc(args, func(a string) bool { return len(a) > 1 && a[0] == '-' })
+		if i < 0 {
+			return action(ctx)
+		}
+		var given []string
+		for _, name := range ctx.LocalFlagNames() {
+			given = append(given, fmt.Sprintf("--%s=%v", name, ctx.Value(name)))
+		}
+		words := slices.Concat([]string{"failwhale", c.Name}, given, args[i:], args[:i])
+		return usage("flag %s comes after an argument; write: %s", args[i], strings.Join(words, " "))
+	}
+}
+
+func unknownCommand(commands []*cli.Command, name string) error {
+	visible := slices.DeleteFunc(slices.Clone(commands), func(c *cli.Command) bool { return c.Hidden })
+	if s := cli.SuggestCommand(visible, name); s != "" {
+		return usage("unknown command %q; did you mean %q?", name, s)
+	}
+	return usage("unknown command %q; see failwhale --help", name)
+}
+
+// colour reports whether w is a terminal whose user has not asked for plain text (no-color.org).
+func (p *program) colour(w io.Writer) bool {
+	if v, ok := p.lookupEnv("NO_COLOR"); ok && v != "" {
+		return false
+	}
+	return isTerminal(w)
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// stateDir is where the journal lives: $FAILWHALE_STATE, else the XDG state home, for root /var/lib/failwhale.
+func (p *program) stateDir() (string, error) {
+	if dir, ok := p.lookupEnv("FAILWHALE_STATE"); ok && dir != "" {
+		return filepath.Abs(dir)
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/failwhale", nil
+	}
+	if dir, ok := p.lookupEnv("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "failwhale"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find a directory for the journal: %w; set FAILWHALE_STATE", err)
+	}
+	return filepath.Join(home, ".local", "state", "failwhale"), nil
+}
+
+// exitCode ends with another program's code, whose output has been printed already.
+func exitCode(code int) error { return exit(results.Exit(code)) }

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/failwhale/failwhale/experiments"
+)
+
+// progressLine is a run at a glance, in under a hundred columns.
+func progressLine(s experiments.Snapshot) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-8s", s.Phase)
+	if s.Left > 0 {
+		fmt.Fprintf(&b, " %3.0fs left", s.Left.Round(time.Second).Seconds())
+	} else {
+		b.WriteString("  draining")
+	}
+	fmt.Fprintf(&b, " · %4d in flight · %6.0f tok/s", s.InFlight, s.TokensPerSecond)
+	if !math.IsNaN(s.ErrorRate) {
+		fmt.Fprintf(&b, " · %5.1f%% errors", 100*s.ErrorRate)
+	}
+	if !math.IsNaN(float64(s.TTFT99)) {
+		fmt.Fprintf(&b, " · p99 ttft %v", s.TTFT99)
+	}
+	if len(s.Faults) > 0 {
+		fmt.Fprintf(&b, " · in force: %s", strings.Join(s.Faults, " "))
+	}
+	return b.String()
+}
+
+// progress returns how snapshots are shown: a live line a second on a terminal, else a plain line every five.
+func (p *program) progress() func(experiments.Snapshot) {
+	if isTerminal(p.stderr) {
+		return func(s experiments.Snapshot) {
+			fmt.Fprintf(p.stderr, "\r\x1b[K%s", progressLine(s))
+		}
+	}
+	n := 0
+	return func(s experiments.Snapshot) {
+		if n++; n%plainEvery == 0 {
+			fmt.Fprintln(p.stderr, progressLine(s))
+		}
+	}
+}
+
+// plainEvery is how many snapshots make one line where the line cannot be written over.
+const plainEvery = 5
+
+// endProgress leaves the live line, so that what follows does not write over it.
+func (p *program) endProgress() {
+	if isTerminal(p.stderr) {
+		fmt.Fprintln(p.stderr)
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/failwhale/failwhale/faults"
+	"github.com/failwhale/failwhale/results"
+)
+
+func (p *program) revertCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "revert",
+		Usage: "undo the faults that dead runs left",
+		Description: "Every fault is in a journal ($FAILWHALE_STATE, else ~/.local/state/failwhale, for root /var/lib/failwhale)\n" +
+			"before it is injected. A run undoes its own, and its reaper does if the run is killed; this is for when\n" +
+			"both were. Faults of runs that live are left alone, unless --live is given. It may be run at any time.\n\n" +
+			"EXAMPLE\n   failwhale revert\n\n" +
+			"EXIT CODES\n   0 nothing of ours is left · 2 bad usage · 6 harm may remain: it failed, or someone else changed what\n" +
+			"   the fault had changed (drifted: never overwritten)",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "run", Usage: "only the faults of run `NAME`"},
+			&cli.BoolFlag{Name: "live", Usage: "also the faults of runs that live"},
+			&cli.BoolFlag{Name: "json", Usage: "write JSON"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usage("revert takes no argument, only flags: %q", c.Args().First())
+			}
+			journal, err := p.journal()
+			if err != nil {
+				return err
+			}
+			ctx, stop := p.interruptible()
+			defer stop()
+			done, err := journal.Revert(ctx, faults.Selection{Run: c.String("run"), Live: c.Bool("live")})
+			return errors.Join(p.showReverted(done, c.Bool("json")), harm(done, err))
+		},
+	}
+}
+
+// harm is the loud error that undos end with, if harm may remain after them.
+func harm(done []faults.Result, err error) error {
+	errs := []error{err}
+	for _, d := range done {
+		errs = append(errs, d.Err)
+	}
+	if err = errors.Join(errs...); err != nil {
+		return &exitError{code: results.ExitHarm, err: fmt.Errorf("harm may remain: %w", err)}
+	}
+	return nil
+}
+
+func (p *program) showReverted(done []faults.Result, asJSON bool) error {
+	type row struct {
+		Run      string           `json:"run"`
+		Fault    string           `json:"fault"`
+		Kind     string           `json:"kind"`
+		Restored results.Restored `json:"restored"`
+		Detail   string           `json:"detail,omitempty"`
+	}
+	rows := []row{}
+	var cells [][]string
+	for _, d := range done {
+		e := d.Entry
+		rows = append(rows, row{e.Run, e.ID, e.Kind, d.Restored, d.Detail})
+		cells = append(cells, []string{e.Run, e.ID, e.Kind, string(d.Restored), d.Detail})
+	}
+	switch {
+	case asJSON:
+		return p.writeJSON(rows)
+	case len(rows) == 0:
+		_, err := fmt.Fprintln(p.stdout, "nothing to undo")
+		return err
+	default:
+		return results.Table(p.stdout, []string{"run", "fault", "kind", "restored", "detail"}, cells)
+	}
+}
+
+// revertDead undoes what dead runs have left, before a new one begins.
+func (p *program) revertDead(ctx context.Context, journal *faults.Journal) error {
+	done, err := journal.Revert(ctx, faults.Selection{})
+	for _, d := range done {
+		fmt.Fprintf(p.stderr, "undid what a dead run had left: %s: %s\n", d.Entry, strings.TrimSpace(string(d.Restored)+" "+d.Detail))
+	}
+	return harm(done, err)
+}
+
+// revertAfterPanic undoes what this process has in force, and says how loud its end must be.
+func (p *program) revertAfterPanic() results.Exit {
+	journal, err := p.journal()
+	if err == nil {
+		err = p.revertDead(context.Background(), journal)
+	}
+	if err != nil {
+		fmt.Fprintf(p.stderr, "failwhale: %v\n", err)
+		return results.ExitHarm
+	}
+	return results.ExitHeld
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/failwhale/failwhale/targets"
+	"github.com/failwhale/failwhale/targets/refstack"
+)
+
+func (p *program) stackCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "stack",
+		Usage: "serve the reference stack until Ctrl-C, to try things on",
+		Description: "A small LLM serving stack over real sockets and processes: an edge, shared services, three regions of four\n" +
+			"replicas. It speaks OpenAI chat completions and prints where. Keys are sk-paid and sk-free.\n\n" +
+			"EXAMPLE\n   failwhale stack --resilience flawed --write stack.json\n" +
+			"   failwhale run --stack stack.json straggler-gpu     # in another terminal\n\n" +
+			"EXIT CODES\n   0 ended as asked · 2 bad usage · 4 it could not serve",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "write", Usage: "write the stack's handle to `FILE`, for run --stack"},
+			&cli.StringFlag{Name: "resilience", Usage: "set every knob: `flawed` or hardened", Value: string(targets.Hardened)},
+			&cli.StringFlag{Name: "regions", Usage: "serve these regions, separated by commas", Value: "east,west,central"},
+			&cli.IntFlag{Name: "replicas", Usage: "run `N` engines in each region", Value: 4},
+			&cli.StringSliceFlag{Name: "knob", Usage: "set one knob, as in edge=flawed (edge router config sessions queue)"},
+			&cli.StringFlag{Name: "listen", Usage: "serve the front door on `ADDR`", Value: "127.0.0.1:0"},
+			&cli.BoolFlag{Name: "lifeline", Usage: "end when standard input does", Hidden: true},
+		},
+		Action: p.stackAction,
+	}
+}
+
+func (p *program) stackAction(c *cli.Context) error {
+	if c.Args().Present() {
+		return usage("stack takes no argument, only flags: %q", c.Args().First())
+	}
+	ref, err := reference(c)
+	if err != nil {
+		return usage("%w", err)
+	}
+	dir, err := os.MkdirTemp("", "failwhale-stack-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the stack: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory that stays is no harm
+	ctx, stop := p.interruptible()
+	defer stop()
+	var lifeline io.Reader
+	if c.Bool("lifeline") {
+		lifeline = p.stdin
+	}
+	return refstack.Supervise(ctx, refstack.Config{
+		Reference: ref, Argv: []string{p.self, "stack-node"}, SMIArgv: []string{p.self, "nvidia-smi"},
+		Write: c.String("write"), Dir: dir, Addr: c.String("listen"), Lifeline: lifeline, Log: p.stderr,
+		Ready: p.stackReady,
+	})
+}
+
+// reference reads the flags into what they mean.
+func reference(c *cli.Context) (targets.Reference, error) {
+	ref := targets.Reference{Replicas: c.Int("replicas"), Regions: strings.Split(c.String("regions"), ",")}
+	if err := ref.Resilience.UnmarshalText([]byte(c.String("resilience"))); err != nil {
+		return ref, err
+	}
+	for _, setting := range c.StringSlice("knob") {
+		if err := ref.Knobs.Set(setting); err != nil {
+			return ref, err
+		}
+	}
+	return ref, nil
+}
+
+// stackReady tells a person how to use the stack that now serves.
+func (p *program) stackReady(h targets.Handle) {
+	var url string
+	for _, e := range h.Endpoints {
+		url = e.URL
+	}
+	var regions []string
+	for name := range h.Regions {
+		regions = append(regions, name)
+	}
+	slices.Sort(regions)
+	fmt.Fprintf(p.stdout, `serving OpenAI chat completions at %s in %s; Ctrl-C ends it
+
+  curl -N %s/v1/chat/completions -H 'Authorization: Bearer sk-paid' -d '{
+    "model": "8b-chat", "stream": true, "max_tokens": 20, "messages": [{"role": "user", "content": "hello"}]}'
+`, url, strings.Join(regions, ", "), url)
+}
+
+func (p *program) nodeCommand() *cli.Command {
+	return &cli.Command{
+		Name: "stack-node", Usage: "a process of the reference stack", Hidden: true, SkipFlagParsing: true,
+		Action: func(c *cli.Context) error {
+			return refstack.RunNode(context.Background(), c.Args().Slice(), p.stdin, p.stderr)
+		},
+	}
+}
+
+func (p *program) smiCommand() *cli.Command {
+	return &cli.Command{
+		Name: "nvidia-smi", Usage: "the look-alike of the reference stack's GPUs", Hidden: true, SkipFlagParsing: true,
+		Action: func(c *cli.Context) error {
+			return exitCode(refstack.SMI(context.Background(), c.Args().Slice(), p.stdout))
+		},
+	}
+}

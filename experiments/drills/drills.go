@@ -1,0 +1,74 @@
+// Package drills is the embedded library of experiments: each reproduces, on
+// the reference stack, the mechanism that was published for one outage, or says
+// that there was none. A drill is refuted on a flawed stack by the hypothesis
+// that names the outage, and holds on a hardened one.
+//
+// It is not for logic: a drill is an ordinary experiment file, which `failwhale
+// drills NAME` prints so that users can start their own from it.
+package drills
+
+import (
+	"embed"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+//go:embed *.yaml
+var files embed.FS //nolint:gochecknoglobals // go:embed needs a package variable; it is read-only
+
+// A Drill is one experiment of the library.
+type Drill struct {
+	// Name is the experiment's name and its file's.
+	Name string
+	// Outage is what it reproduces, with the published source.
+	Outage string
+	// Fault is the kind that it injects.
+	Fault string
+	// Refutes is the hypothesis that a flawed stack fails: the one that names the outage.
+	Refutes string
+}
+
+// All returns the library, oldest outage first; drills that reproduce none come last.
+func All() []Drill {
+	return []Drill{
+		{
+			Name:    "2024-06-04-session-store",
+			Outage:  "OpenAI 2024-06-04: the database fell to its own connection pooler's surge (status.openai.com/incidents/qvp3rhvc3vwk)",
+			Fault:   "dependency.latency",
+			Refutes: "success >= 99% during fault",
+		},
+		{
+			Name:    "2024-11-08-config-push",
+			Outage:  "OpenAI 2024-11-08: a config change woke a bug in its consumers, everywhere at once (status.openai.com/incidents/85qjcm8c2bp2)",
+			Fault:   "config.push",
+			Refutes: "success >= 99% during fault",
+		},
+		{
+			Name:    "2024-12-26-region-lost",
+			Outage:  "OpenAI 2024-12-26: a data centre lost power and took the databases of all with it (status.openai.com/incidents/6bwlxnvdncnm)",
+			Fault:   "region.kill",
+			Refutes: "success >= 96% during fault",
+		},
+		{
+			Name:    "straggler-gpu",
+			Outage:  "none: a thermally throttled GPU under a router that counts requests, not work",
+			Fault:   "gpu.throttle",
+			Refutes: `p99(ttft{region="east"}) < 1s during fault`,
+		},
+	}
+}
+
+// Text returns a drill's experiment file. An unknown name's error lists those that there are.
+func Text(name string) ([]byte, error) {
+	text, err := files.ReadFile(name + ".yaml")
+	if err == nil {
+		return text, nil
+	}
+	var names []string
+	for _, d := range All() {
+		names = append(names, d.Name)
+	}
+	slices.Sort(names)
+	return nil, fmt.Errorf("no drill %q; there are: %s", name, strings.Join(names, ", "))
+}
