@@ -1,0 +1,91 @@
+package refstack
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/failwhale/failwhale/targets"
+)
+
+// Resolve fills in what ref leaves open, as targets.Reference says, and refuses what cannot be started.
+func Resolve(ref targets.Reference) (targets.Reference, error) {
+	var errs []error
+	if len(ref.Regions) == 0 {
+		ref.Regions = []string{"east", "west", "central"}
+	}
+	name := regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	seen := map[string]bool{}
+	for _, r := range ref.Regions {
+		if !name.MatchString(r) {
+			errs = append(errs, fmt.Errorf("region %q: want a to z, 0 to 9 and -, beginning with a letter, at most 32", r))
+		}
+		if seen[r] {
+			errs = append(errs, fmt.Errorf("region %q is there twice", r))
+		}
+		seen[r] = true
+	}
+	ref.Replicas = cmp.Or(ref.Replicas, 4)
+	if ref.Replicas < 1 || ref.Replicas > 64 || len(ref.Regions) > 16 {
+		errs = append(errs, fmt.Errorf("%d regions of %d replicas: want 1 to 16 of 1 to 64", len(ref.Regions), ref.Replicas))
+	}
+	ref.Resilience = cmp.Or(ref.Resilience, targets.Hardened)
+	errs = append(errs, settle("resilience", &ref.Resilience))
+	for knob, set := range map[string]*targets.Resilience{
+		"edge": &ref.Knobs.Edge, "router": &ref.Knobs.Router, "config": &ref.Knobs.Config,
+		"sessions": &ref.Knobs.Sessions, "queue": &ref.Knobs.Queue,
+	} {
+		*set = cmp.Or(*set, ref.Resilience)
+		errs = append(errs, settle("knob "+knob, set))
+	}
+	return ref, errors.Join(errs...)
+}
+
+func settle(what string, set *targets.Resilience) error {
+	if err := set.UnmarshalText([]byte(*set)); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// handle is what another process needs to reach the stack.
+func (s *supervisor) handle(control string, cfg Config) (targets.Handle, error) {
+	self, err := targets.SelfID()
+	if err != nil {
+		return targets.Handle{}, err
+	}
+	t := s.t
+	shared, edge := "http://"+t.Shared, "http://"+t.Edge
+	h := targets.Handle{
+		Version: targets.HandleVersion, ID: t.ID,
+		Supervisor: &targets.Supervisor{URL: control, Process: self},
+		Reference:  &t.Reference,
+		Endpoints: map[string]targets.Endpoint{"edge": {
+			URL: edge, Keys: keys(), Model: ModelName,
+			Labels: map[string]targets.Label{"region": {Header: headerRegion}, "replica": {Header: headerReplica}},
+		}},
+		Regions: map[string]targets.Region{},
+		Stores: map[string]targets.Store{"router_config": {
+			URL: shared + configPath, Readers: shared + configPath + "/readers",
+		}},
+		GPUs: map[string]targets.GPU{},
+	}
+	var links []string
+	for _, r := range t.Regions {
+		h.Regions[r.Name] = targets.Region{Process: "region-" + r.Name, Touched: edge + touchedPath + r.Name}
+		if r.Link != "" {
+			links = append(links, r.Link)
+		}
+		for i := range t.Reference.Replicas {
+			h.GPUs[fmt.Sprintf("%s/%d", r.Name, i)] = targets.GPU{
+				UUID: t.uuid(r.Name, i), SMI: slices.Concat(cfg.SMIArgv, []string{"--host", t.hostFile(r.Name)}), Clocks: targets.Unlocked,
+			}
+		}
+	}
+	if len(links) > 0 { // with one region, nothing reaches the store over a link
+		h.Dependencies = map[string]targets.Dependency{"session_store": {Control: shared, Links: links}}
+	}
+	return h, nil
+}
