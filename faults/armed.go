@@ -42,6 +42,7 @@ type Armed struct {
 	mu    sync.Mutex // one method of fault at a time
 	fault Fault
 	entry Entry
+	begun bool // Inject was called
 
 	keep   sync.WaitGroup // the keeper
 	ending context.CancelFunc
@@ -144,14 +145,15 @@ func (a *Armed) inject(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.begun = true
 	if e.State != Intended || len(e.History) > 1 {
 		return fmt.Errorf("its entry is %s already", e.State)
 	}
 	in, cancel := context.WithDeadlineCause(ctx, a.until, ErrExpired)
 	defer cancel()
 	failed := a.fault.Inject(in, a.stack)
-	if failed != nil && in.Err() != nil {
-		failed = fmt.Errorf("%w: %w", failed, context.Cause(in))
+	if cause := context.Cause(in); failed != nil && cause != nil && !errors.Is(failed, cause) {
+		failed = fmt.Errorf("%w: %w", cause, failed)
 	}
 	text, err := json.Marshal(a.fault)
 	if err != nil {
@@ -172,7 +174,11 @@ func (a *Armed) inject(ctx context.Context) error {
 	if errors.Is(err, errRaced) {
 		// The reaper took the entry for dead while this process was stopped.
 		// What it undid may have been done after it looked.
-		return errors.Join(failed, a.again(ctx, e))
+		raced := a.again(ctx, e)
+		if failed != nil {
+			raced = fmt.Errorf("%w; %w", failed, raced)
+		}
+		return raced
 	}
 	if failed != nil || err != nil {
 		return errors.Join(failed, err)
@@ -297,7 +303,7 @@ func (a *Armed) Revert(ctx context.Context) Result {
 	defer a.mu.Unlock()
 	a.ending()
 	a.keep.Wait()
-	r := a.journal.revert(ctx, a.entry)
+	r := a.journal.revert(ctx, a.entry, a.begun && a.entry.unfinished())
 	a.entry = r.Entry
 	return r
 }

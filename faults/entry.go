@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,12 +69,18 @@ type Step struct {
 // Open reports whether harm of the entry may be there.
 func (e Entry) Open() bool { return e.State != Closed }
 
+// unfinished reports whether Inject may have been called and did not return in order.
+func (e Entry) unfinished() bool {
+	return !slices.ContainsFunc(e.History, func(s Step) bool { return s.State == InForce })
+}
+
 // String names the entry for people: fault cfg (config.push) of run 20060102T150405Z-x.
 func (e Entry) String() string { return fmt.Sprintf("fault %s (%s) of run %s", e.ID, e.Kind, e.Run) }
 
 // step moves the entry and writes its history.
 func (e *Entry) step(by targets.ProcessID, s Step) {
 	s.At, s.By = time.Now().UTC(), by
+	s.Detail = oneLine(s.Detail)
 	e.State, e.Restored, e.Detail = s.State, s.Restored, s.Detail
 	e.History = append(e.History, s)
 }
@@ -87,6 +94,9 @@ func (e Entry) check() error {
 	}
 	return nil
 }
+
+// oneLine is what errors.Join has put on several.
+func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
 
 // fileName is made of the entry's names, as far as a file name can have them.
 func (e Entry) fileName() string {

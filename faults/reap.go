@@ -166,7 +166,7 @@ func (r *reap) revert(ctx context.Context, e Entry) bool {
 	if r.over {
 		why = "its run is over"
 	}
-	res := r.journal.revert(ctx, e)
+	res := r.journal.revert(ctx, e, e.unfinished())
 	r.printf("%s: %s: %s", e, why, join(string(res.Restored), res.Detail))
 	if !res.Entry.Open() {
 		delete(r.retries, e.Seq)

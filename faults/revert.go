@@ -18,6 +18,10 @@ const (
 	revertLimit = time.Minute
 	// claimLimit bounds the wait for another process that reverts the same entry.
 	claimLimit = 10 * time.Second
+	// secondLook is when an undo looks again after an Inject that did not return.
+	secondLook = time.Second
+
+	stackGone = "stack gone"
 )
 
 // A Selection says which open entries to revert. The zero value selects those of
@@ -48,7 +52,7 @@ func (j *Journal) Revert(ctx context.Context, sel Selection) ([]Result, error) {
 	var done []Result
 	for _, e := range slices.Backward(open) {
 		if j.selected(sel, e) {
-			done = append(done, j.revert(ctx, e))
+			done = append(done, j.revert(ctx, e, e.unfinished()))
 		}
 	}
 	return done, err
@@ -62,8 +66,9 @@ func (j *Journal) selected(sel Selection, e Entry) bool {
 }
 
 // revert undoes one entry, and writes what became of it. Nothing that is wrong
-// with the journal keeps it from the undo.
-func (j *Journal) revert(ctx context.Context, e Entry) Result {
+// with the journal keeps it from the undo. An Inject that was called and has not returned in
+// order is unfinished.
+func (j *Journal) revert(ctx context.Context, e Entry, unfinished bool) Result {
 	ctx = context.WithoutCancel(ctx)
 	name := e.fileName()
 	release, claimed := j.claim(ctx, name)
@@ -83,6 +88,9 @@ func (j *Journal) revert(ctx context.Context, e Entry) Result {
 	}
 	unwritten := errors.Join(claimed, err)
 	back := j.undo(ctx, e)
+	if unfinished {
+		back = j.again(ctx, e, back)
+	}
 	now, err = j.update(ctx, name, func(e *Entry) error {
 		state := Closed
 		if back.Restored == results.RestoredFailed {
@@ -98,6 +106,25 @@ func (j *Journal) revert(ctx context.Context, e Entry) Result {
 		e = now
 	}
 	return Result{Entry: e, Restored: back.Restored, Detail: back.detail(), Err: errors.Join(back.err, unwritten, err)}
+}
+
+// again undoes once more what an unfinished Inject may do later: a call that was on its way when its
+// caller died, or gave up, is carried out all the same.
+func (j *Journal) again(ctx context.Context, e Entry, first undone) undone {
+	if !first.Restored.Harmless() || first.note == stackGone {
+		return first
+	}
+	t := time.NewTimer(secondLook)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	second := j.undo(ctx, e)
+	if second.Restored == results.RestoredUnneed {
+		return first
+	}
+	return second
 }
 
 // claim keeps two processes from undoing the same entry at a time. Who cannot get it in time goes on
@@ -122,7 +149,7 @@ type undone struct {
 
 func (u undone) detail() string {
 	if u.err != nil {
-		return join(u.note, u.err.Error())
+		return join(u.note, oneLine(u.err.Error()))
 	}
 	return u.note
 }
@@ -152,7 +179,7 @@ func (j *Journal) undo(ctx context.Context, e Entry) (u undone) {
 		}
 	}
 	if errors.Is(err, targets.ErrGone) {
-		return undone{Restored: results.RestoredUnneed, note: "stack gone"}
+		return undone{Restored: results.RestoredUnneed, note: stackGone}
 	}
 	if text, err := json.Marshal(f); err == nil {
 		u.fault = text

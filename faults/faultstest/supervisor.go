@@ -95,22 +95,31 @@ func (s *Supervisor) Trouble(t Trouble) {
 	s.trouble = t
 }
 
-// Hang makes the next calls of a verb (kill, stop, start) wait, before they do anything, until
-// release is called. Each call that waits sends the verb to entered.
-func (s *Supervisor) Hang(verb string) (entered <-chan string, release func()) {
+// A Gate holds calls back.
+type Gate struct {
+	// Entered has the verb of each call that waits.
+	Entered <-chan string
+	// Pass lets one call go on, and Release all, for good.
+	Pass, Release func()
+}
+
+// Hang makes the next calls of a verb wait at a gate: kill, stop and start before they do
+// anything, "kill done" and so on after it and before the answer, list before it looks.
+func (s *Supervisor) Hang(verb string) Gate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	gate := make(chan struct{})
 	s.hang[verb] = gate
-	return s.entered, sync.OnceFunc(func() {
+	return Gate{s.entered, func() { gate <- struct{}{} }, sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.hang, verb)
 		close(gate)
-	})
+	})}
 }
 
 func (s *Supervisor) list(w http.ResponseWriter, _ *http.Request) {
+	s.wait("list")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := map[string]targets.ProcessState{}
@@ -122,13 +131,8 @@ func (s *Supervisor) list(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Supervisor) act(w http.ResponseWriter, r *http.Request) {
 	verb, region := r.PathValue("verb"), strings.TrimPrefix(r.PathValue("name"), "region-")
-	s.mu.Lock()
-	gate := s.hang[verb]
-	s.mu.Unlock()
-	if gate != nil {
-		s.entered <- verb
-		<-gate
-	}
+	s.wait(verb)
+	defer s.wait(verb + " done")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, ok := s.states[region]
@@ -151,6 +155,16 @@ func (s *Supervisor) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, p)
+}
+
+func (s *Supervisor) wait(verb string) {
+	s.mu.Lock()
+	gate := s.hang[verb]
+	s.mu.Unlock()
+	if gate != nil {
+		s.entered <- verb
+		<-gate
+	}
 }
 
 func (s *Supervisor) count(w http.ResponseWriter, r *http.Request) {
