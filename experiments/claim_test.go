@@ -12,6 +12,7 @@ import (
 	"github.com/failwhale/failwhale/results"
 )
 
+// Each form of the grammar is read into its parts, and printed in one canonical form.
 func TestParseClaimReadsTheGrammar(t *testing.T) {
 	paid := results.Labels{"tier": "paid"}
 	type (
@@ -121,6 +122,7 @@ func TestParseClaimReadsTheGrammar(t *testing.T) {
 	}
 }
 
+// A mistake is told at its column, with what to write instead.
 func TestParseClaimSaysWhatToWriteInstead(t *testing.T) {
 	for _, tc := range []struct {
 		text   string
@@ -129,7 +131,7 @@ func TestParseClaimSaysWhatToWriteInstead(t *testing.T) {
 	}{
 		{"", 1, "needs a metric, not the end: write success, or p99(ttft)"},
 		{"99% <= success during fault", 1, `needs a metric, not "99": write success, or p99(ttft)`},
-		{"sucess >= 99% during fault", 1, `unknown word "sucess"; did you mean success?`},
+		{"sukcess >= 99% during fault", 1, `unknown word "sukcess"; did you mean success?`},
 		{"latency < 2s during fault", 1, `unknown word "latency"; known are amplification, e2e, error_rate, goodput, goodput_tokens, itl, lag, leaks, max, mean, min, p50, p90, p95, p99, recovery, stall, stalled, success, tokens_per_second, tpot, ttft, ttft_sent, worst`},
 		{"avg(ttft) < 2s during fault", 1, `unknown word "avg"; did you mean mean?`},
 		{"ttft < 2s during fault", 1, "ttft is a distribution: write p99(ttft), or mean, max or min of it"},
@@ -203,6 +205,7 @@ func TestParseClaimSaysWhatToWriteInstead(t *testing.T) {
 	}
 }
 
+// A guard is a condition with a time, over what finished requests tell.
 func TestParseGuard(t *testing.T) {
 	for _, text := range []string{
 		"success < 50% for 5s",
@@ -253,6 +256,7 @@ func wantClaimError(t *testing.T, call, text string, err error, column int, want
 	}
 }
 
+// What is printed reads back as the same claim, and nothing panics.
 func FuzzParseClaim(f *testing.F) {
 	for _, text := range []string{
 		`success{tier="paid"} >= 99% during fault`,

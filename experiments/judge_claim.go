@@ -3,6 +3,7 @@ package experiments
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/failwhale/failwhale/results"
@@ -108,14 +109,15 @@ func barOf(c Condition, base view) (bar float64, why string) {
 
 // boundOf writes the bar: ">= 99 %", or ">= 650/s (80% of baseline)".
 func boundOf(c Condition, bar float64, known bool) string {
-	switch {
-	case !c.Value.OfBaseline:
-		return fmt.Sprintf("%s %s", c.Op, figure(c.Metric, bar))
-	case !known:
-		return fmt.Sprintf("%s %s", c.Op, c.Value)
-	default:
+	if c.Value.OfBaseline && known {
 		return fmt.Sprintf("%s %s (%s)", c.Op, figure(c.Metric, bar), c.Value)
 	}
+	return written(c)
+}
+
+// written is the bar as the plan has it.
+func written(c Condition) string {
+	return strings.Replace(fmt.Sprintf("%s %s", c.Op, c.Value), "%", " %", 1)
 }
 
 // weighWorst judges each value of the label, and answers with the worst. A request that failed and
@@ -149,7 +151,7 @@ func (j *Judge) weighWorst(t *claimTrack, p phase, gate bool) ruling {
 	}
 	switch {
 	case !judgedAny:
-		return ruling{bound: boundOf(c, c.Value.fraction(), false), why: fmt.Sprintf("no request of the %s phase has a label %s", p.name(), c.Worst)}
+		return ruling{bound: written(c), why: fmt.Sprintf("no request of the %s phase has a label %s", p.name(), c.Worst)}
 	case worst.verdict == results.Held && t.group.other != nil:
 		worst.verdict = results.Undecided
 		worst.why = fmt.Sprintf("%s has more than %d values, and the rest was not told apart", c.Worst, maxLabelValues)

@@ -68,7 +68,7 @@ func (j *Judge) findings() []results.Finding {
 		whole, cut := j.line.whole(p)
 		switch {
 		case late != "":
-			r.verdict, r.why = results.Undecided, late
+			r.verdict, r.why = results.Undecided, "generator-bound" // the report's own Why has the figures
 		case void != "" && p != inBaseline:
 			r.verdict, r.why = results.Undecided, void
 		case r.verdict == results.Held && j.isTorn():
@@ -81,7 +81,7 @@ func (j *Judge) findings() []results.Finding {
 	for _, g := range j.guards {
 		f := g.finding(j.line.last, j.line)
 		if late != "" && f.Verdict == results.Refuted {
-			f.Verdict, f.Why = results.Undecided, late
+			f.Verdict, f.Why = results.Undecided, "generator-bound"
 		}
 		all = append(all, f)
 	}

@@ -9,7 +9,7 @@ import (
 
 // A faultStory is what became of one planned fault.
 type faultStory struct {
-	report results.FaultReport
+	report  results.FaultReport
 	failed  bool   // Inject or Prepare failed
 	forced  bool   // the harm was in force
 	touched int64  // the most that any evidence says

@@ -124,7 +124,7 @@ func (g *guardTrack) refuted(b breach) results.Finding {
 }
 
 func (g *guardTrack) bound() string {
-	return fmt.Sprintf("never %s %s for %s", g.guard.Op, figure(g.guard.Metric, g.guard.Value.fraction()), g.guard.For)
+	return fmt.Sprintf("never %s for %s", written(g.guard.Condition), g.guard.For)
 }
 
 // finding is what became of the guard. last is the end of the records.

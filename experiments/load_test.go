@@ -19,16 +19,16 @@ import (
 )
 
 // load reads an experiment or fails the test.
-func load(t testing.TB, text string) *experiments.Plan {
-	t.Helper()
+func load(tb testing.TB, text string) *experiments.Plan {
+	tb.Helper()
 	plan, err := experiments.Load("x.yaml", []byte(text), experiments.LoadOptions{})
 	if err != nil {
-		t.Fatalf("Load: %v", err)
+		tb.Fatalf("Load: %v", err)
 	}
 	return plan
 }
 
-func claim(t testing.TB, text string) experiments.Claim {
+func claim(t *testing.T, text string) experiments.Claim {
 	t.Helper()
 	c, err := experiments.ParseClaim(text)
 	if err != nil {
@@ -37,7 +37,7 @@ func claim(t testing.TB, text string) experiments.Claim {
 	return c
 }
 
-func guard(t testing.TB, text string) experiments.Guard {
+func guard(t *testing.T, text string) experiments.Guard {
 	t.Helper()
 	g, err := experiments.ParseGuard(text)
 	if err != nil {
@@ -128,6 +128,7 @@ phases: {baseline: 15s, fault: 15s, recovery: 10s}
 hypotheses: [success >= 99% during fault]
 `
 
+// What is left out has a value, and the seed is the name's.
 func TestLoadFillsInDefaults(t *testing.T) {
 	got := load(t, minimal)
 	if got.Seed == 0 || got.Seed != load(t, minimal).Seed {
@@ -154,6 +155,7 @@ func TestLoadFillsInDefaults(t *testing.T) {
 	}
 }
 
+// A phase may last until there are enough samples, and an SLO has five bounds.
 func TestLoadReadsUntilAndWritesItBack(t *testing.T) {
 	text := strings.Replace(minimal, "fault: 15s", `fault: {until: 'samples{tier="paid"} >= 2000', max: 10m}`, 1) +
 		"\n" + `slo: {ttft: 2s, tpot: 100ms, e2e: 30s, itl: 50ms, stall: 1s}`
@@ -175,6 +177,7 @@ func TestLoadReadsUntilAndWritesItBack(t *testing.T) {
 	}
 }
 
+// A fault's map takes whatever JSON can hold, through aliases too.
 func TestLoadFollowsAliasesAndReadsAnyJSON(t *testing.T) {
 	plan := load(t, minimal+`faults:
   - config.push: &push {id: a, store: router_config, set: {a.b: [1, -2, 1.5, "x", true, null, {c: 18446744073709551615, d: 2024-11-08}]}}
@@ -200,6 +203,7 @@ func TestLoadFollowsAliasesAndReadsAnyJSON(t *testing.T) {
 	}
 }
 
+// A hostile file costs a message.
 func TestLoadBoundsWhatAFileMayCost(t *testing.T) {
 	bomb := minimal + "faults:\n  - config.push:\n      store: x\n      set:\n        a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
 	for _, c := range "bcdefghi" {
@@ -221,6 +225,7 @@ func TestLoadBoundsWhatAFileMayCost(t *testing.T) {
 	}
 }
 
+// A claim that will lack samples is told of before the run, with the length that would do.
 func TestLoadWarnsOfClaimsThatItsLoadCannotDecide(t *testing.T) {
 	text := strings.Replace(minimal, "baseline: 15s", "baseline: 2s", 1)
 	text = strings.Replace(text, "[success >= 99% during fault]", `
@@ -248,6 +253,7 @@ func TestLoadWarnsOfClaimsThatItsLoadCannotDecide(t *testing.T) {
 	}
 }
 
+// The command line and a log's header change a plan by the same function, wholly or not at all.
 func TestOverride(t *testing.T) {
 	plan := load(t, minimal)
 	before := plan.Stack.Reference
@@ -268,7 +274,7 @@ func TestOverride(t *testing.T) {
 		want     string
 	}{
 		"unknown key":   {map[string]string{"sede": "1"}, "override sede: no such setting, there are resilience and seed; did you mean seed?"},
-		"unknown value": {map[string]string{"resilience": "hardend", "seed": "9"}, `override resilience: resilience "hardend" isn't one of [flawed hardened]; did you mean hardened?`},
+		"unknown value": {map[string]string{"resilience": "hardned", "seed": "9"}, `override resilience: resilience "hardned" isn't one of [flawed hardened]; did you mean hardened?`},
 		"no number":     {map[string]string{"seed": "-1"}, `override seed: "-1" is not a whole number of 0 or more`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -281,12 +287,13 @@ func TestOverride(t *testing.T) {
 			}
 		})
 	}
-	real := load(t, strings.Replace(minimal, "reference: {}", "attach: stack.json", 1))
-	if err := real.Override(map[string]string{"resilience": "flawed"}); err == nil || !strings.Contains(err.Error(), "not the reference stack") {
+	attached := load(t, strings.Replace(minimal, "reference: {}", "attach: stack.json", 1))
+	if err := attached.Override(map[string]string{"resilience": "flawed"}); err == nil || !strings.Contains(err.Error(), "not the reference stack") {
 		t.Errorf("Override of a real stack = %v; want an error that says why", err)
 	}
 }
 
+// Any bytes give a plan that can be judged, or Problems.
 func FuzzLoad(f *testing.F) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil {
