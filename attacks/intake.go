@@ -45,10 +45,7 @@ func (in *intake) read(b *body) error {
 		before := in.counted
 		switch {
 		case errors.Is(err, io.EOF):
-			// What is left lacks its blank line. If it cannot be decoded it is a cut and no garbage.
-			sound := in.malformed
 			err = in.split.End(take)
-			in.malformed = sound
 			in.received(in.counted - before)
 			return err
 		case err != nil:
@@ -70,7 +67,7 @@ func (in *intake) event(e *targets.Event) error {
 	d := &in.delta
 	err := in.dec.Decode(e, d)
 	if err != nil { // the stream is read to its end all the same
-		if in.malformed == "" {
+		if in.malformed == "" && !e.Torn {
 			in.malformed = err.Error()
 		}
 		*d = targets.Delta{}

@@ -125,3 +125,14 @@ func orExample(number, example string) string {
 	}
 	return number
 }
+
+// String says it in words: "100/s poisson".
+func (p Profile) String() string {
+	switch {
+	case p.Constant != nil:
+		return p.Constant.Rate.String() + " constant"
+	case p.Poisson != nil:
+		return p.Poisson.Rate.String() + " poisson"
+	}
+	return "no load"
+}

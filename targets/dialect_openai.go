@@ -126,7 +126,7 @@ type chunkJSON struct {
 	Usage   *usageJSON      `json:"usage"`
 	Error   json.RawMessage `json:"error"`
 	// Errors without an envelope: older vLLM (object "error"), FastAPI (detail).
-	Message string          `json:"message"`
+	Message json.RawMessage `json:"message"`
 	Detail  json.RawMessage `json:"detail"`
 }
 
@@ -239,7 +239,7 @@ func (c *chunkJSON) errorText() string {
 		return ""
 	}
 	if c.Object == "error" {
-		return orText(c.Message, "object is error")
+		return orText(inBandField(c.Message), "object is error")
 	}
 	return inBandField(c.Detail)
 }
@@ -295,8 +295,8 @@ func ErrorText(body []byte) string {
 		if text := c.errorText(); text != "" {
 			return text
 		}
-		if c.Message != "" {
-			return clip([]byte(c.Message))
+		if text := inBandField(c.Message); text != "" {
+			return text
 		}
 	}
 	return clip(body)

@@ -23,6 +23,9 @@ type Event struct {
 	// Other holds lines whose field is not of the standard: a server's `error:`
 	// field, and text that is no event stream at all. Comments, id and retry are dropped.
 	Other []Field
+	// Torn: the stream came to its end within the event's last line. What cannot be
+	// decoded in it is a cut and no garbage.
+	Torn bool
 }
 
 // A Field is one line of an event, at its first colon.
@@ -88,6 +91,7 @@ func (s *Splitter) End(yield func(*Event) error) error {
 		s.line, s.bom = append(s.line, bom[:s.bom]...), len(bom)
 	}
 	if s.err == nil && len(s.line) > 0 {
+		s.event.Torn = true
 		s.endLine(nil, yield)
 	}
 	if s.err == nil {

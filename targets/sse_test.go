@@ -17,11 +17,12 @@ type event struct {
 	Name  string
 	Data  string
 	Bare  bool // no data line
+	Torn  bool
 	Other []string
 }
 
 func copyEvent(e *targets.Event) event {
-	out := event{Name: string(e.Name), Data: string(e.Data), Bare: e.Data == nil}
+	out := event{Name: string(e.Name), Data: string(e.Data), Bare: e.Data == nil, Torn: e.Torn}
 	for _, f := range e.Other {
 		out.Other = append(out.Other, string(f.Name)+"|"+string(f.Value)+"|"+string(f.Line))
 	}
@@ -76,7 +77,7 @@ func TestSplitter(t *testing.T) {
 		{"comments", ": ping\n\n:\ndata: a\n: b\n\n", []event{{Data: "a"}}},
 		{"BOM", "\xef\xbb\xbfdata: a\n\n", []event{{Data: "a"}}},
 		{"half a BOM", "\xef\xbbdata: a\n\n", []event{{Bare: true, Other: []string{"\xef\xbbdata|a|\xef\xbbdata: a"}}}},
-		{"a BOM's start only", "\xef\xbb", []event{{Bare: true, Other: []string{"\xef\xbb||\xef\xbb"}}}},
+		{"a BOM's start only", "\xef\xbb", []event{{Bare: true, Torn: true, Other: []string{"\xef\xbb||\xef\xbb"}}}},
 		{"second BOM is text", "data: a\n\n\xef\xbb\xbfdata: b\n\n", []event{
 			{Data: "a"}, {Bare: true, Other: []string{"\xef\xbb\xbfdata|b|\xef\xbb\xbfdata: b"}},
 		}},
@@ -90,7 +91,7 @@ func TestSplitter(t *testing.T) {
 		}},
 		{"line without colon", "nonsense\n\n", []event{{Bare: true, Other: []string{"nonsense||nonsense"}}}},
 		{"no last blank line", "data: a\n\ndata: b\n", []event{{Data: "a"}, {Data: "b"}}},
-		{"no last line end", "data: a\n\ndata: b", []event{{Data: "a"}, {Data: "b"}}},
+		{"no last line end", "data: a\n\ndata: b", []event{{Data: "a"}, {Data: "b", Torn: true}}},
 		{"ends in CR", "data: a\n\ndata: b\r", []event{{Data: "a"}, {Data: "b"}}},
 		{"a megabyte", "data: " + long + "\n\ndata: b\n\n", []event{{Data: long}, {Data: "b"}}},
 		{"UTF-8", "data: жёλ€𝄞\n\n", []event{{Data: "жёλ€𝄞"}}},
@@ -189,6 +190,8 @@ func reference(stream string) []event {
 			begun, e.Other = true, append(e.Other, name+"|"+value+"|"+line)
 		}
 	}
+	// SplitSeq yields what follows the last line end, "" if nothing does.
+	e.Torn = !strings.HasSuffix(stream, "\n")
 	flush()
 	return out
 }

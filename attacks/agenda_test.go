@@ -1,0 +1,181 @@
+package attacks_test
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets/targetstest"
+)
+
+// A job is what a request does, without what makes it this one: its nonce.
+type job struct {
+	After  time.Duration // since its phase began
+	Client string
+	Body   string
+}
+
+// phases runs an attack under fake time and returns the jobs of each phase.
+func phases(t *testing.T, change func(*attacks.Config), order ...results.Phase) (jobs [][]job) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		server := targetstest.NewPipe(t, echo)
+		cfg, sink := config(server.URL())
+		cfg.Profile = attacks.Profile{Poisson: &attacks.Poisson{Rate: 50}}
+		cfg.Workload = attacks.Workload{Preset: attacks.Chat}
+		cfg.Clients = []attacks.Client{{Tier: "paid", Share: 0.3}, {Tier: "free"}}
+		change(&cfg)
+		a := newAttack(t, cfg)
+		a.SetDial(server.Dial)
+		wait := run(t, a)
+		var began []time.Duration
+		for _, p := range order {
+			began = append(began, cfg.Clock.Now())
+			a.Begin(p)
+			time.Sleep(2 * time.Second)
+		}
+		a.Stop()
+		wait()
+		requests := server.Requests()
+		slices.SortFunc(requests, func(a, b targetstest.Request) int { return a.At.Compare(b.At) })
+		jobs = make([][]job, len(order))
+		for i, s := range sink.sorted() {
+			n := len(began) - 1
+			for s.Due < began[n] {
+				n--
+			}
+			body := nonceIn.ReplaceAllString(string(requests[i].Body), "NONCE")
+			jobs[n] = append(jobs[n], job{After: s.Due - began[n], Client: s.Labels["tier"], Body: body})
+			if lag, _, _ := s.Lag(); lag != 0 {
+				t.Errorf("sample %d is %s late under fake time", i, lag)
+			}
+		}
+	})
+	return jobs
+}
+
+// Equal seeds do equal work: phase by phase within a run, and run by run. Another seed and the
+// warm-up do other work.
+func TestEqualSeedsGiveEqualWork(t *testing.T) {
+	same := func(*attacks.Config) {}
+	got := phases(t, same, results.Warmup, results.Baseline, results.Fault, results.Recovery)
+	for i, p := range []string{"fault", "recovery"} {
+		if diff := cmp.Diff(got[1], got[2+i]); diff != "" {
+			t.Errorf("baseline and %s differ (-baseline +%s):\n%s", p, p, diff)
+		}
+	}
+	if n := len(got[1]); n < 50 || n > 200 {
+		t.Errorf("%d requests in 2 s at 50/s", n)
+	}
+	if cmp.Equal(got[0], got[1]) || got[0][0].Body == got[1][0].Body || got[0][0].After == got[1][0].After {
+		t.Error("the warm-up did the work of the baseline")
+	}
+	again := phases(t, func(c *attacks.Config) { c.Run = "other" }, results.Warmup, results.Baseline)
+	if diff := cmp.Diff(got[:2], again); diff != "" {
+		t.Errorf("another run differs:\n%s", diff)
+	}
+	other := phases(t, func(c *attacks.Config) { c.Seed = 2 }, results.Baseline)
+	if other[0][0].Body == got[1][0].Body || other[0][0].After == got[1][0].After {
+		t.Error("another seed did the same work")
+	}
+	// A change to one thing that is drawn leaves the others as they were.
+	faster := phases(t, func(c *attacks.Config) { c.Profile.Poisson.Rate = 100 }, results.Baseline)
+	for i, j := range got[1][:20] {
+		if faster[0][i].Body != j.Body || faster[0][i].Client != j.Client || (faster[0][i].After-j.After/2).Abs() > 2 {
+			t.Errorf("at twice the rate request %d is %+v, want %+v in half the time", i, faster[0][i], j)
+		}
+	}
+}
+
+// What was due before Stop is sent, however late we are, and nothing else.
+func TestABacklogIsSent(t *testing.T) {
+	server := targetstest.New(t, echo)
+	cfg, sink := config(server.URL())
+	a := newAttack(t, cfg)
+	a.Begin(results.Baseline)
+	time.Sleep(100 * time.Millisecond) // nobody runs it yet
+	a.Begin(results.Fault)
+	time.Sleep(50 * time.Millisecond)
+	a.Stop()
+	stopped := cfg.Clock.Now()
+	run(t, a)()
+	got := sink.sorted()
+	if len(got) < 14 {
+		t.Fatalf("%d requests, want those of 150 ms at 100/s", len(got))
+	}
+	for _, s := range got {
+		if lag, _, _ := s.Lag(); s.Due > stopped || lag == 0 || s.Outcome != results.Complete {
+			t.Errorf("sample %+v; want it due before %s, late, and complete", s, stopped)
+		}
+	}
+}
+
+// An attack whose samples cannot be kept ends, and says why.
+func TestASinkThatFailsEndsTheAttack(t *testing.T) {
+	server := targetstest.New(t, echo)
+	cfg, _ := config(server.URL())
+	full := errors.New("disk full")
+	cfg.Sink = sinkFunc(func(results.Record) error { return full })
+	a := newAttack(t, cfg)
+	a.Begin(results.Baseline)
+	if err := a.Run(t.Context()); !errors.Is(err, full) {
+		t.Errorf("Run = %v, want %v", err, full)
+	}
+}
+
+type sinkFunc func(results.Record) error
+
+// Add calls f.
+func (f sinkFunc) Add(r results.Record) error { return f(r) }
+
+func take(p attacks.Profile, seed uint64, n int) []time.Duration {
+	var out []time.Duration
+	for d := range p.Due(rand.New(rand.NewPCG(seed, 0))) {
+		if out = append(out, d); len(out) == n {
+			break
+		}
+	}
+	return out
+}
+
+// Constant is constant: no gap differs by more than the nanosecond that a clock can tell.
+func TestConstant(t *testing.T) {
+	p := attacks.Profile{Constant: &attacks.Constant{Rate: 30}}
+	for k, d := range take(p, 1, 100_000) {
+		if want := time.Duration(math.Round(float64(k) * 1e9 / 30)); d != want {
+			t.Fatalf("request %d is due at %s, want %s", k, d, want)
+		}
+	}
+}
+
+// Poisson gaps have the mean of the rate, its spread, and no memory.
+func TestPoisson(t *testing.T) {
+	const n = 200_000
+	due := take(attacks.Profile{Poisson: &attacks.Poisson{Rate: 200}}, 7, n)
+	var sum, squares, product, last float64
+	for i := 1; i < n; i++ {
+		gap := (due[i] - due[i-1]).Seconds() * 200
+		sum, squares, product, last = sum+gap, squares+gap*gap, product+gap*last, gap
+		if gap < 0 {
+			t.Fatalf("request %d is due before the one before it", i)
+		}
+	}
+	mean := sum / n
+	if sd := math.Sqrt(squares/n - mean*mean); math.Abs(mean-1) > 0.01 || math.Abs(sd-1) > 0.02 {
+		t.Errorf("gaps have mean %.4f and standard deviation %.4f of 1/rate, want 1 and 1", mean, sd)
+	}
+	if corr := product/n - mean*mean; math.Abs(corr) > 0.02 {
+		t.Errorf("neighbouring gaps have correlation %.4f, want 0", corr)
+	}
+	if !slices.Equal(due[:1000], take(attacks.Profile{Poisson: &attacks.Poisson{Rate: 200}}, 7, 1000)) {
+		t.Error("equal seeds gave different times")
+	}
+}
