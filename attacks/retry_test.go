@@ -113,8 +113,8 @@ func TestBackoff(t *testing.T) {
 // A server says when to come back, in any of three ways; nonsense and more than a minute are ignored.
 func TestRetryAfter(t *testing.T) {
 	for header, want := range map[string]time.Duration{
-		"Retry-After: 3\r\n":   3 * time.Second,
-		"Retry-After: 1.5\r\n": 1500 * time.Millisecond,
+		"Retry-After: 3\r\n":                        3 * time.Second,
+		"Retry-After: 1.5\r\n":                      1500 * time.Millisecond,
 		"Retry-After-Ms: 250\r\nRetry-After: 9\r\n": 250 * time.Millisecond,
 		"Date: Sun, 22 Nov 2026 02:00:00 GMT\r\nRetry-After: Sun, 22 Nov 2026 02:00:20 GMT\r\n": 20 * time.Second,
 		"Retry-After: 3600\r\n": 0, "Retry-After: -1\r\n": 0, "Retry-After: soon\r\n": 0, "Retry-After: 0\r\n": 0,
