@@ -74,7 +74,7 @@ func (j *Judge) findings() []results.Finding {
 		case r.verdict == results.Held && j.isTorn():
 			r.verdict, r.why = results.Undecided, "it held until the log was torn"
 		case r.verdict == results.Held && !whole:
-			r.verdict, r.why = results.Undecided, "it held until the phase was cut short: "+cut
+			r.verdict, r.why = results.Undecided, "it held until the run was cut short: "+cut
 		}
 		all = append(all, r.finding(t.claim))
 	}

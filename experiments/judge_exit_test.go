@@ -158,7 +158,15 @@ func TestRunsEnd(t *testing.T) {
 				s.say(25.1, results.Event{Kind: results.EventLoadEnd})
 				s.say(25.4, results.Event{Kind: results.EventEnd})
 			}},
-			results.Undecided, 4, "hhuuu", "the run itself went wrong: the reaper died",
+			results.Undecided, 4, "huuuu", "the run itself went wrong: the reaper died",
+		},
+		{
+			"interrupted while what hangs drains",
+			[]func(*script){func(s *script) {
+				s.say(33, results.Event{Kind: results.EventInterrupt, Detail: "SIGINT"})
+				s.load(18, 20, 100, func(due float64) *results.Sample { return failed(due, 33.1, results.Cancelled) })
+			}},
+			results.Undecided, 130, "huuuu", "interrupted (SIGINT); every fault was reverted",
 		},
 		{"killed under the fault", []func(*script){func(s *script) { s.cutAt(18); s.killed = true }}, results.Undecided, 4, "uuuuu", "the log ends before the run did and before f was reverted: see `failwhale revert`"},
 		{"killed under the fault, and refuted", []func(*script){brokenUnderFault, func(s *script) { s.cutAt(18); s.killed = true }}, results.Refuted, 1, "uruuu", "success >= 99% during fault"},

@@ -89,7 +89,7 @@ func (s SLO) Validate() []error {
 type LoadOptions struct {
 	// Kinds of faults that a plan may name. Optional; default faults.Kinds().
 	Kinds []faults.Kind
-	// judging takes faults as they are: a log stays readable when a kind changes or goes.
+	// judging takes faults, stack and attack as they are: a log stays readable when what they may be changes.
 	judging bool
 }
 
@@ -111,6 +111,11 @@ func Load(name string, text []byte, opts LoadOptions) (*Plan, error) {
 	d.value(root, "", reflect.ValueOf(plan).Elem())
 	c := checker{plan: plan, decoder: d, judging: opts.judging}
 	c.check()
+	if opts.judging {
+		d.problems = slices.DeleteFunc(d.problems, func(p Problem) bool {
+			return strings.HasPrefix(p.Path, "stack") || strings.HasPrefix(p.Path, "attack")
+		})
+	}
 	if len(d.problems) > 0 {
 		return nil, d.problems.sort()
 	}

@@ -197,19 +197,21 @@ func (t *timeline) window(p phase) (from, to time.Duration, ok bool) {
 	return from, max(from, to), ok
 }
 
-// whole reports whether a phase ran to its planned end; if not, why. What tells it is that the next
-// phase began: on every other way out faults are reverted first, and the reason is told later.
+// whole reports whether every request of a phase that ran to its planned end is known; if not, why.
+// Baseline is, once the next phase began: all of its requests were done by then. Of the other phases
+// some are still under way when a run is cut short, and are cancelled: what hangs is not counted, and
+// what is counted looks better than it was.
 func (t *timeline) whole(p phase) (ok bool, why string) {
 	_, faulty := t.begun[results.Fault]
 	_, recovering := t.begun[results.Recovery]
-	untilEnd := t.loadEnd.came && (!t.cut.came || t.cut.at > t.loadEnd.at)
+	drained := t.loadEnd.came && !t.cut.came
 	switch p {
 	case inBaseline:
 		ok = faulty || t.opened.came || t.gate.came
 	case inFault:
-		ok = recovering || !t.recovers && t.closed.came && untilEnd
+		ok = drained && (recovering || !t.recovers && t.closed.came)
 	case inRecovery:
-		ok = recovering && untilEnd
+		ok = drained && recovering
 	default:
 	}
 	switch {
