@@ -121,7 +121,7 @@ func (c *child) await(ctx context.Context, file string) (*Stack, error) {
 	defer tick.Stop()
 	for {
 		if h, err := ReadHandle(file); err == nil {
-			s, err := Attach(ctx, h)
+			s, err := attachLive(ctx, h)
 			if err != nil {
 				return nil, fmt.Errorf("%w%s", err, c.tail())
 			}

@@ -27,11 +27,23 @@ func Open(ctx context.Context, spec Spec, l Launcher) (*Stack, error) {
 		if err != nil {
 			return nil, err
 		}
-		return Attach(ctx, h)
+		return attachLive(ctx, h)
 	case endpoints && !reference && !attach:
 		return openEndpoints(spec)
 	}
 	return nil, errors.New("open stack: set exactly one of reference, attach and endpoints")
+}
+
+// attachLive attaches to a stack and makes sure that its supervisor answers.
+func attachLive(ctx context.Context, h Handle) (*Stack, error) {
+	s, err := Attach(ctx, h)
+	if err != nil || h.Supervisor == nil {
+		return s, err
+	}
+	if _, err := s.processes(ctx); err != nil {
+		return nil, fmt.Errorf("attach to stack %s: %w", h.ID, err)
+	}
+	return s, nil
 }
 
 // ReadHandle reads what `failwhale stack --write` wrote.

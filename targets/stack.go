@@ -23,9 +23,10 @@ type Stack struct {
 	child  *child // what Open started; nil: this process started nothing
 }
 
-// Attach connects to a stack that runs, from any process. It changes nothing
-// there. The error is ErrGone if the stack has ended.
-func Attach(ctx context.Context, h Handle) (*Stack, error) {
+// Attach connects to a stack that runs, from any process. It asks nothing of the stack yet: a
+// supervisor that does not answer must not keep anyone from undoing what it has no
+// part in. The error is ErrGone if the stack has ended.
+func Attach(_ context.Context, h Handle) (*Stack, error) {
 	if h.Version != HandleVersion {
 		return nil, fmt.Errorf("attach to stack %s: its handle has version %d, this failwhale reads %d", h.ID, h.Version, HandleVersion)
 	}
@@ -36,8 +37,8 @@ func Attach(ctx context.Context, h Handle) (*Stack, error) {
 	if h.Supervisor.Process.PID <= 0 {
 		return nil, fmt.Errorf("attach to stack %s: its handle does not name the supervisor's process", h.ID)
 	}
-	if _, err := s.processes(ctx); err != nil {
-		return nil, fmt.Errorf("attach to stack %s: %w", h.ID, err)
+	if s.Gone() {
+		return nil, fmt.Errorf("attach to stack %s: %w", h.ID, s.gone())
 	}
 	return s, nil
 }
