@@ -63,6 +63,6 @@
 // handshakes and refusals are the ones that outages have met. client_golang
 // exposes metrics under vLLM's names, as real scrapers expect them. Both ends of
 // HTTP are net/http: the edge is a loop of read, write and flush on
-// http.Transport, which costs half of what httputil.ReverseProxy does and lets
-// it wait for a first byte before it commits itself.
+// http.Transport, and not httputil.ReverseProxy, because it must wait for a
+// first byte before it commits itself to a region.
 package refstack

@@ -70,6 +70,7 @@ func TestHalfTheClockHurtsPrefillMoreThanDecoding(t *testing.T) {
 	}
 }
 
+// A long prompt is computed in pieces, and a short one behind it gets what is left of the budget.
 func TestEngineChunksPromptsUnderItsBudget(t *testing.T) {
 	e := refstack.NewEngine(refstack.Llama8BH100(), refstack.EngineLimits{StepTokens: 1000})
 	long := &refstack.Sequence{Prompt: 2500, Output: 2}
@@ -97,6 +98,7 @@ func TestEngineChunksPromptsUnderItsBudget(t *testing.T) {
 	}
 }
 
+// Two sequences that do not fit together to their ends: the later one is put back and comes out whole.
 func TestEnginePreemptsTheLastWhenBlocksRunOut(t *testing.T) {
 	model := refstack.Llama8BH100()
 	model.KVTokens = 160 // ten blocks
@@ -127,6 +129,7 @@ func TestEnginePreemptsTheLastWhenBlocksRunOut(t *testing.T) {
 	}
 }
 
+// A client that leaves costs nothing further, in the line as in the middle of a step.
 func TestEngineCancelFreesAtEveryStage(t *testing.T) {
 	for _, steps := range []int{0, 1, 3} {
 		e := refstack.NewEngine(refstack.Llama8BH100(), refstack.EngineLimits{})
@@ -151,6 +154,7 @@ func TestEngineCancelFreesAtEveryStage(t *testing.T) {
 	}
 }
 
+// A sequence larger than the cache would wait for ever.
 func TestEngineRefusesWhatCanNeverEnd(t *testing.T) {
 	model := refstack.Llama8BH100()
 	model.KVTokens = 160

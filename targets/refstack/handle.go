@@ -63,7 +63,7 @@ func (s *supervisor) handle(control string, cfg Config) (targets.Handle, error) 
 		Supervisor: &targets.Supervisor{URL: control, Process: self},
 		Reference:  &t.Reference,
 		Endpoints: map[string]targets.Endpoint{"edge": {
-			URL: edge, Keys: keys(), Model: ModelName,
+			URL: edge, Key: keys()["free"], Keys: keys(), Model: ModelName,
 			Labels: map[string]targets.Label{"region": {Header: headerRegion}, "replica": {Header: headerReplica}},
 		}},
 		Regions: map[string]targets.Region{},

@@ -10,6 +10,7 @@ import (
 	"github.com/failwhale/failwhale/targets/refstack"
 )
 
+// Each policy, on loads that tell them apart.
 func TestRouterPick(t *testing.T) {
 	const rr, lot = refstack.RoundRobin, refstack.LeastOutstandingTokens
 	even := []refstack.ReplicaLoad{{}, {}, {}}

@@ -17,9 +17,9 @@ import (
 // regions, each of them four round trips (GET, GET; SET, INCR) of 5 ms, and
 // 2 ms to accept a connection.
 //
-// Baseline: 100/s · 4 · 5 ms keeps 2 connections busy on average, and 8 at
-// once less than one second in a thousand. The cap of 16 is double that, and
-// has room for the 4 fixed connections of each hardened region (12).
+// Baseline: 100/s · 4 · 5 ms keeps 2 connections busy on average, and 8 or more
+// for a thousandth of the time. The cap of 16 is double that, and has room for
+// the 4 fixed connections of each hardened region (12).
 //
 // The link to two of the regions 100 ms slower: 67/s · 4 · 105 ms keeps 28
 // connections busy. A flawed pool keeps two idle (the default of Go's

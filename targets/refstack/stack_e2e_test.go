@@ -1,0 +1,436 @@
+package refstack_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/failwhale/failwhale/targets"
+	"github.com/failwhale/failwhale/targets/refstack"
+)
+
+// A hardened stack, from a first chat through the loss of a region and a bad config.
+func TestHardenedStack(t *testing.T) {
+	s := startStack(t, targets.Hardened)
+	t.Run("serves", func(t *testing.T) { s.T = t; serves(s) })
+	t.Run("refuses in OpenAI's words", func(t *testing.T) { s.T = t; refuses(s) })
+	t.Run("metrics", func(t *testing.T) { s.T = t; exposes(s) })
+	t.Run("a dead region is steered around", func(t *testing.T) { s.T = t; outlivesRegion(s) })
+	t.Run("a stopped region is steered around", func(t *testing.T) { s.T = t; outlivesStop(s) })
+	t.Run("a null config is refused", func(t *testing.T) { s.T = t; refusesConfig(s) })
+	t.Run("a good config is followed", func(t *testing.T) { s.T = t; followsConfig(s) })
+	t.Run("a slow store is left out", func(t *testing.T) { s.T = t; leavesStore(s) })
+	s.T = t
+}
+
+func serves(s *testStack) {
+	seen := map[string]int{}
+	for i := range 30 {
+		c := s.chat(request{nonce: nonce(i), words: 20, output: 5})
+		s.complete(c, nonce(i), 5)
+		seen[c.region]++
+		if !strings.HasPrefix(c.replica, c.region+"/") {
+			s.Errorf("X-Replica = %q in region %q", c.replica, c.region)
+		}
+	}
+	if len(seen) != 3 {
+		s.Errorf("30 users were served by %v, want all three regions", seen)
+	}
+	if c := s.chat(request{region: "west", output: 1}); c.region != "west" {
+		s.Errorf("with X-Region: west the answer came from %q", c.region)
+	}
+	_, _, text := s.call(http.MethodPost, s.Endpoints["edge"].URL+"/v1/chat/completions",
+		`{"max_completion_tokens":7,"messages":[{"role":"user","content":[{"type":"text","text":"id fw-12345678-123456789abc"}]}]}`,
+		"Authorization", "Bearer sk-free")
+	var whole struct {
+		Choices []struct {
+			Message struct{ Content string }
+			Finish  string `json:"finish_reason"`
+		}
+		Usage struct {
+			Output int `json:"completion_tokens"`
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &whole); err != nil || len(whole.Choices) != 1 || whole.Usage.Output != 7 ||
+		!strings.HasPrefix(whole.Choices[0].Message.Content, "fw-12345678-123456789abc ") || whole.Choices[0].Finish != "length" {
+		s.Errorf("an answer in one piece = %s (%v), want 7 tokens after the nonce", text, err)
+	}
+}
+
+func refuses(s *testStack) {
+	edge := s.Endpoints["edge"].URL
+	const chats = "/v1/chat/completions"
+	for name, c := range map[string]struct {
+		method, path, key, body string
+		code                    int
+		want                    string
+	}{
+		"no key":            {"POST", chats, "", "{}", 401, "invalid_api_key"},
+		"another key":       {"POST", chats, "sk-gold", "{}", 401, "invalid_api_key"},
+		"bad JSON":          {"POST", chats, "sk-paid", `{"messages":`, 400, "invalid_request_error"},
+		"wrong type":        {"POST", chats, "sk-paid", `{"messages":"hello"}`, 400, "invalid_request_error"},
+		"no messages":       {"POST", chats, "sk-paid", `{"messages":[]}`, 400, "messages is empty"},
+		"no tokens":         {"POST", chats, "sk-paid", `{"max_tokens":0,"messages":[{"content":"x"}]}`, 400, "max_tokens is 0"},
+		"too many tokens":   {"POST", chats, "sk-paid", `{"max_tokens":99999,"messages":[{"content":"x"}]}`, 400, "max_tokens is 99999"},
+		"several answers":   {"POST", chats, "sk-paid", `{"n":2,"messages":[{"content":"x"}]}`, 400, "n is 2"},
+		"unknown model":     {"POST", chats, "sk-paid", `{"model":"9b","messages":[{"content":"x"}]}`, 404, "model_not_found"},
+		"too long a prompt": {"POST", chats, "sk-paid", `{"messages":[{"content":"` + strings.Repeat("word ", 110_000) + `"}]}`, 400, "context_length_exceeded"},
+		"unknown path":      {"POST", "/v1/embeddings", "sk-paid", "{}", 404, "isn't served"},
+		"models":            {"GET", "/v1/models", "sk-paid", "", 200, refstack.ModelName},
+		"models, no key":    {"GET", "/v1/models", "", "", 401, "invalid_api_key"},
+	} {
+		headers := []string{"Authorization", "Bearer " + c.key}
+		code, _, text := s.call(c.method, edge+c.path, c.body, headers...)
+		if code != c.code || !strings.Contains(text, c.want) || code >= 400 && !strings.HasPrefix(text, `{"error":{"message":`) {
+			s.Errorf("%s: %s %s = %d %.300s, want %d and an OpenAI error with %q", name, c.method, c.path, code, text, c.code, c.want)
+		}
+	}
+	if code, _, text := s.call(http.MethodPost, edge+chats, "{}", "X-Region", "north"); code != 400 || !strings.Contains(text, "[east west central]") {
+		s.Errorf("with X-Region: north = %d %s, want 400 and the regions", code, text)
+	}
+	if code, _, text := s.call(http.MethodPost, s.Supervisor.URL+"/v1/processes/region-north/kill", ""); code != 404 || !strings.Contains(text, "region-west") {
+		s.Errorf("kill region-north = %d %s, want 404 and the names", code, text)
+	}
+}
+
+// address is where a region's own process listens: the status URL of its GPUs' host file has it.
+func address(s *testStack, region string) string {
+	s.Helper()
+	smi := s.GPUs[region+"/0"].SMI
+	text, err := readHost(smi[len(smi)-1])
+	if err != nil {
+		s.Fatal(err)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return u.Host
+}
+
+func exposes(s *testStack) {
+	_, _, text := s.call(http.MethodGet, "http://"+address(s, "east")+"/metrics", "")
+	for _, want := range []string{
+		`vllm:num_requests_running{engine="0",model_name="8b-chat"} 0`, `vllm:num_requests_waiting{engine="1"`, `vllm:kv_cache_usage_perc{`,
+		`vllm:time_to_first_token_seconds_bucket{engine="0",model_name="8b-chat",le="0.25"}`, `vllm:inter_token_latency_seconds_sum{`,
+		`vllm:iteration_tokens_total_count{engine="0",model_name="8b-chat"}`, `vllm:e2e_request_latency_seconds_count{`,
+		`vllm:generation_tokens_total{`, `vllm:request_success_total{finished_reason="length",model_name="8b-chat"`,
+		`refstack_session_store_connections`, `refstack_sessions_total{outcome="ok",region="east",what="load"}`,
+	} {
+		if !strings.Contains(text, want) {
+			s.Errorf("metrics of region east lack %s", want)
+		}
+	}
+	_, _, text = s.call(http.MethodGet, s.Endpoints["edge"].URL+"/metrics", "")
+	if want := `refstack_edge_requests_total{outcome="served",region="west"}`; !strings.Contains(text, want) {
+		s.Errorf("metrics of the edge lack %s", want)
+	}
+}
+
+func outlivesRegion(s *testStack) {
+	before := s.count(s.Regions["east"].Touched)
+	home := address(s, "east")
+	res, cancel, err := s.open(request{region: "east", words: 20, output: 2000})
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer cancel()
+	first := make([]byte, 64)
+	if _, err := io.ReadFull(res.Body, first); err != nil {
+		s.Fatal(err)
+	}
+	s.order("kill", "region-east", targets.ProcessHeld)
+	if _, err := io.Copy(io.Discard, res.Body); err == nil {
+		s.Error("a stream whose region was killed ended cleanly, want a broken connection")
+	}
+	if c, err := new(net.Dialer).DialContext(s.Context(), "tcp", home); err == nil {
+		_ = c.Close()
+		s.Errorf("%s accepts connections after region east was killed", home)
+	}
+	for i := range 9 {
+		c := s.chat(request{nonce: nonce(i), region: "east", output: 3})
+		if s.complete(c, nonce(i), 3); c.region == "east" {
+			s.Error("region east answered after it was killed")
+		}
+	}
+	if got := s.count(s.Regions["east"].Touched); got < before+9 {
+		s.Errorf("requests that met region east's failure = %d, want at least %d", got, before+9)
+	}
+	s.order("kill", "region-east", targets.ProcessHeld) // again
+	s.order("start", "region-east", targets.ProcessRunning)
+	s.order("start", "region-east", targets.ProcessRunning) // again
+	if address(s, "east") != home {
+		s.Errorf("region east came back at %s, want %s", address(s, "east"), home)
+	}
+	s.eventually("region east serves its users again", func() bool {
+		return s.chat(request{region: "east", output: 1}).region == "east"
+	})
+	// Its restart took the session store along, and the others' breakers with it.
+	s.eventually("sessions are kept again", func() bool {
+		res, cancel, err := s.open(request{region: "west", output: 1})
+		if err != nil {
+			s.Fatal(err)
+		}
+		defer cancel()
+		defer func() { _ = res.Body.Close() }()
+		return res.Header.Get("X-Session") != "stateless"
+	})
+}
+
+func outlivesStop(s *testStack) {
+	s.order("stop", "region-west", targets.ProcessStopped)
+	s.order("stop", "region-west", targets.ProcessStopped) // again
+	for i := range 3 {
+		c := s.chat(request{nonce: nonce(i), region: "west", output: 3})
+		if s.complete(c, nonce(i), 3); c.region == "west" {
+			s.Error("region west answered while it was stopped")
+		}
+	}
+	s.order("start", "region-west", targets.ProcessRunning)
+	s.eventually("region west serves its users again", func() bool {
+		return s.chat(request{region: "west", output: 1}).region == "west"
+	})
+	// A stack with a stopped process must end too: startStack's cleanup sees to it.
+	s.order("stop", "region-central", targets.ProcessStopped)
+}
+
+// push replaces the router config and returns what was there, and the way back.
+func (s *testStack) push(edit func(was string) string) (undo func()) {
+	s.Helper()
+	store := s.Stores["router_config"].URL
+	_, h, was := s.call(http.MethodGet, store, "")
+	code, h, text := s.call(http.MethodPut, store, edit(was), "If-Match", h.Get("ETag"))
+	if code != http.StatusNoContent {
+		s.Fatalf("PUT %s = %d %s, want 204", store, code, text)
+	}
+	return func() {
+		s.Helper()
+		if code, _, text := s.call(http.MethodPut, store, was, "If-Match", h.Get("ETag")); code != http.StatusNoContent {
+			s.Fatalf("PUT of what was there = %d %s, want 204", code, text)
+		}
+	}
+}
+
+func nullPools(was string) string {
+	var doc map[string]any
+	if err := json.Unmarshal([]byte(was), &doc); err != nil {
+		return "unreadable"
+	}
+	doc["pools"] = nil
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return "unwritable"
+	}
+	return string(text)
+}
+
+func refusesConfig(s *testStack) {
+	before := s.processes()
+	undo := s.push(nullPools)
+	s.eventually("every reader has read it", func() bool { return s.count(s.Stores["router_config"].Readers) >= 2 })
+	for _, region := range []string{"east", "west"} {
+		c := s.chat(request{region: region, output: 3})
+		if s.complete(c, "", 3); c.region != region {
+			s.Errorf("region %s did not serve with a bad config in the store, %s did", region, c.region)
+		}
+	}
+	undo()
+	for name, p := range s.processes() {
+		if p.Restarts != before[name].Restarts || p.PID != before[name].PID {
+			s.Errorf("%s restarted: %+v, before %+v", name, p, before[name])
+		}
+	}
+}
+
+func followsConfig(s *testStack) {
+	s.order("start", "region-central", targets.ProcessRunning)
+	s.push(func(was string) string {
+		return strings.Replace(was, `"output_tokens": 4096`, `"output_tokens": 40`, 1)
+	})
+	for _, region := range []string{"central", "east", "west"} { // central is the first by name
+		s.eventually("region "+region+" has the new limit", func() bool {
+			return s.chat(request{region: region, output: 41}).status == http.StatusBadRequest
+		})
+	}
+	s.complete(s.chat(request{region: "west", output: 40}), "", 40)
+}
+
+func leavesStore(s *testStack) {
+	d := s.Dependencies["session_store"]
+	const id = "test"
+	for _, link := range d.Links {
+		code, _, text := s.call(http.MethodPut, d.Control+"/v1/links/"+link+"/fault",
+			`{"id":"`+id+`","lease":"60s","latency":"300ms","direction":"down","seed":1}`)
+		if code != http.StatusOK {
+			s.Fatalf("PUT fault on %s = %d %s", link, code, text)
+		}
+	}
+	s.eventually("region west is stateless", func() bool {
+		res, cancel, err := s.open(request{region: "west", output: 1})
+		if err != nil {
+			s.Fatal(err)
+		}
+		defer cancel()
+		defer func() { _ = res.Body.Close() }()
+		return res.StatusCode == http.StatusOK && res.Header.Get("X-Session") == "stateless"
+	})
+	s.complete(s.chat(request{region: "west", output: 3}), "", 3)
+	for _, link := range d.Links {
+		s.call(http.MethodDelete, d.Control+"/v1/links/"+link+"/fault?id="+id, "")
+	}
+}
+
+// A flawed stack loses what its knobs say, and comes back when the cause is gone.
+func TestFlawedStack(t *testing.T) {
+	s := startStack(t, targets.Flawed)
+	s.complete(s.chat(request{nonce: nonce(1), region: "west", output: 3}), nonce(1), 3)
+
+	undo := s.push(nullPools)
+	s.eventually("every region crashes again and again", func() bool {
+		crashing := 0
+		for name, p := range s.processes() {
+			if strings.HasPrefix(name, "region-") && p.Restarts >= 2 {
+				crashing++
+			}
+		}
+		return crashing == 3
+	})
+	if !strings.Contains(s.log.String(), "nil pointer dereference") {
+		t.Errorf("the log has no nil pointer dereference:\n%s", s.log)
+	}
+	if c := s.chat(request{region: "west", output: 3}); c.status != http.StatusBadGateway {
+		t.Errorf("chat with every region down = %+v, want 502", c)
+	}
+	undo()
+	s.eventually("region west serves again", func() bool { return s.chat(request{region: "west", output: 3}).done })
+	s.eventually("region east serves again", func() bool { return s.chat(request{region: "east", output: 3}).done })
+
+	before := s.count(s.Regions["west"].Touched)
+	s.order("kill", "region-west", targets.ProcessHeld)
+	for range 3 {
+		if c := s.chat(request{region: "west", output: 3}); c.status != http.StatusBadGateway || !strings.Contains(c.failed, "bad_gateway") {
+			t.Errorf("chat with the home region dead = %+v, want 502 in OpenAI's words", c)
+		}
+	}
+	if got := s.count(s.Regions["west"].Touched); got < before+3 {
+		t.Errorf("requests that met region west's failure = %d, want at least %d", got, before+3)
+	}
+	// The session store is in the first region: without it there is no chat anywhere.
+	s.complete(s.chat(request{region: "central", output: 3}), "", 3)
+	s.order("kill", "region-east", targets.ProcessHeld)
+	if c := s.chat(request{region: "central", output: 3}); c.status != http.StatusInternalServerError || !strings.Contains(c.failed, "session_store_unavailable") {
+		t.Errorf("chat without the session store = %+v, want 500", c)
+	}
+}
+
+// A GPU locked to 300 MHz slows prefill and decoding as the model says, also through the
+// region's restart, and is as before when the lock is gone.
+func TestClockLock(t *testing.T) {
+	s := startStack(t, targets.Hardened)
+	measure := func(n int) (ttft, tpot time.Duration) {
+		t.Helper()
+		var ttfts, tpots []time.Duration
+		for i := range n { // medians: a hiccup of the machine makes a first token late, or a last one
+			c := s.chat(request{nonce: nonce(i), region: "west", words: 4000, output: 40})
+			s.complete(c, nonce(i), 40)
+			ttfts, tpots = append(ttfts, c.ttft), append(tpots, c.tpot)
+		}
+		slices.Sort(ttfts)
+		slices.Sort(tpots)
+		return ttfts[n/2], tpots[n/2]
+	}
+	model := refstack.Llama8BH100()
+	ratio := func(load refstack.StepLoad) float64 {
+		return float64(model.StepTime(load, 300.0/refstack.NominalMHz)) / float64(model.StepTime(load, 1))
+	}
+	wantTTFT := ratio(refstack.StepLoad{Tokens: 4000, Pairs: 4000 * 2000})
+	wantTPOT := ratio(refstack.StepLoad{Tokens: 1, Context: 4000})
+
+	freeTTFT, freeTPOT := measure(5)
+	for i := range 2 {
+		s.smi(fmt.Sprintf("west/%d", i), "-lgc", "300,300")
+	}
+	s.order("kill", "region-west", targets.ProcessHeld)
+	if got := s.smi("west/0", "--query-gpu=utilization.gpu,clocks.sm", "--format=csv,noheader,nounits"); got != "0, 300\n" {
+		t.Errorf("utilization and clock of a dead region's GPU = %q, want 0, 300", got)
+	}
+	s.order("start", "region-west", targets.ProcessRunning)
+	s.eventually("region west serves its users again", func() bool {
+		return s.chat(request{region: "west", output: 1}).region == "west"
+	})
+	slowTTFT, slowTPOT := measure(5)
+	if got := s.smi("west/0", "--query-gpu=clocks.sm", "--format=csv,noheader,nounits"); got != "300\n" {
+		t.Errorf("clock under load = %q, want 300", got)
+	}
+	for _, c := range []struct {
+		what       string
+		slow, free time.Duration
+		want       float64
+	}{{"time to first token", slowTTFT, freeTTFT, wantTTFT}, {"time per token", slowTPOT, freeTPOT, wantTPOT}} {
+		got := float64(c.slow) / float64(c.free)
+		t.Logf("%s at 300 MHz: %v, was %v: %.2f times, the model says %.2f", c.what, c.slow, c.free, got, c.want)
+		if got < 0.6*c.want || got > 1.5*c.want {
+			t.Errorf("%s at 300 MHz is %.2f times that at full clock, want about %.2f", c.what, got, c.want)
+		}
+	}
+	for i := range 2 {
+		s.smi(fmt.Sprintf("west/%d", i), "-rgc")
+	}
+	s.eventually("the GPU is as fast as before", func() bool {
+		ttft, _ := measure(1)
+		return ttft < (freeTTFT+slowTTFT)/2
+	})
+}
+
+// However the supervisor ends, nothing of the stack is left: neither a stopped process nor one that serves.
+func TestSupervisorsDeathTakesEverything(t *testing.T) {
+	for name, end := range map[string]func(*exec.Cmd, io.Closer) error{
+		"kill -9":  func(c *exec.Cmd, _ io.Closer) error { return c.Process.Kill() },
+		"lifeline": func(_ *exec.Cmd, l io.Closer) error { return l.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, "handle.json")
+			self := config(dir).Argv[0]
+			cmd := exec.CommandContext(t.Context(), self, "stack", dir, file, "hardened")
+			log := &syncBuffer{}
+			cmd.Stderr = log
+			lifeline, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			s := &testStack{T: t, log: log}
+			s.eventually("the stack serves", func() bool {
+				h, err := targets.ReadHandle(file)
+				s.Handle = h
+				return err == nil
+			})
+			s.order("stop", "region-west", targets.ProcessStopped)
+			pids := s.processes()
+			if err := end(cmd, lifeline); err != nil {
+				t.Fatal(err)
+			}
+			err = cmd.Wait()
+			if name == "lifeline" && err != nil {
+				t.Errorf("the supervisor ended with %v after its lifeline did, want success\n%s", err, log)
+			}
+			for name, p := range pids {
+				s.eventually(name+" is gone", func() bool {
+					return !targets.ProcessAlive(targets.ProcessID{PID: p.PID, Start: p.Start})
+				})
+			}
+		})
+	}
+}
