@@ -320,3 +320,40 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// What an endpoint fixes is known and checked; what a response header tells may be anything.
+func TestLoadKnowsTheLabelsOfEndpoints(t *testing.T) {
+	const outside = `experiment: real
+stack:
+  endpoints:
+    a: {url: "http://127.0.0.1:1", key: "${A_KEY}", headers: {X-Api-Key: "${B}"}, labels: {region: east, zone: "header:X-Zone"}}
+    b: {url: "http://127.0.0.1:2", labels: {region: west}}
+attack: {profile: {poisson: {rate: 100/s}}, endpoint: b, clients: [{tier: paid, key: "${PAID_KEY}"}]}
+phases: {baseline: 15s, fault: 20s}
+hypotheses: ['%s']
+`
+	for claim, want := range map[string]string{
+		`success{region="west"} >= 99% during fault`:                  "",
+		`success{zone="anything"} >= 99% during fault`:                "",
+		`worst(zone, success) >= 99% during fault`:                    "",
+		`success{feature="voice"} >= 99% during fault`:                "",
+		`success{region="wset"} >= 99% during fault`:                  `no sample will have region="wset"; did you mean west?`,
+		`success{zoone="a"} >= 99% during fault`:                      "no sample has a label zoone; did you mean zone?",
+		`worst(colour, success) >= 99% during fault`:                  "no sample has a label colour; there are feature, model, region, replica, session, tenant, tier, zone",
+		`success{tier="free"} >= 99% during fault`:                    `no sample will have tier="free"; there are paid`,
+		`p99(ttft{tier="paid", region="north"}) < 2s during baseline`: `no sample will have region="north"; there are east, west`,
+	} {
+		_, err := experiments.Load("x.yaml", []byte(strings.Replace(outside, "%s", claim, 1)), experiments.LoadOptions{})
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("Load with %s = %v; want no error", claim, err)
+		case want != "" && (err == nil || !strings.HasSuffix(err.Error(), want)):
+			t.Errorf("Load with %s = %v; want an error that ends with %s", claim, err, want)
+		}
+	}
+	text := strings.Replace(minimal, "[success >= 99% during fault]", `['success{tier="paid"} >= 99% during fault']`, 1)
+	_, err := experiments.Load("x.yaml", []byte(text), experiments.LoadOptions{})
+	if want := `no sample will have tier="paid": nothing in the file sets it`; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("Load of a tier that no client has = %v; want %s", err, want)
+	}
+}
