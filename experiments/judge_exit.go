@@ -91,30 +91,30 @@ func (j *Judge) findings() []results.Finding {
 // conclude fills in what the run as a whole came to, by the precedence of results.Worst.
 func (j *Judge) conclude(r *results.Report) {
 	reasons := map[results.Exit]string{}
-	because := func(code results.Exit, why string) {
+	say := func(code results.Exit, why string) {
 		if _, said := reasons[code]; !said && why != "" {
 			reasons[code] = why
 		}
 	}
 	for _, f := range j.faults {
-		because(results.ExitHarm, f.harm(r.Torn))
+		say(results.ExitHarm, f.harm(r.Torn))
 		if f.failed {
-			because(results.ExitNotInForce, f.void(r.Torn))
+			say(results.ExitNotInForce, f.void(r.Torn))
 		}
 	}
 	for _, e := range j.events {
 		switch e.Kind {
 		case results.EventInterrupt:
-			because(results.ExitInterrupted, j.interrupted(e))
+			say(results.ExitInterrupted, j.interrupted(e))
 		case results.EventGate:
-			because(results.ExitNotSteady, j.void())
+			say(results.ExitNotSteady, j.void())
 		case results.EventError:
-			because(results.ExitUndecided, "the run itself went wrong: "+e.Detail)
+			say(results.ExitUndecided, "the run itself went wrong: "+e.Detail)
 		default:
 		}
 	}
-	because(results.ExitRefuted, refutedWhy(r.Findings))
-	because(results.ExitUndecided, j.undecidedWhy(r))
+	say(results.ExitRefuted, refutedWhy(r.Findings))
+	say(results.ExitUndecided, j.undecidedWhy(r))
 	codes := make([]results.Exit, 0, len(reasons))
 	for code := range reasons {
 		codes = append(codes, code)
