@@ -48,7 +48,8 @@ const SMICommand = "faultstest-nvidia-smi"
 func NewGPU(t *testing.T, program string) *GPU {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "gpu.json")
-	g := &GPU{file: file, argv: []string{program, SMICommand, file}}
+	// A binary with the race detector sleeps for a second before it exits, unless told not to.
+	g := &GPU{file: file, argv: []string{"env", "GORACE=atexit_sleep_ms=0", program, SMICommand, file}}
 	g.Set(t, func(s *GPUState) {
 		*s = GPUState{UUID: "GPU-5c7c1a2e-0000-4b4b-9a70-1b1f0c2d3e4f", Utilization: 90, Max: 1980}
 	})
