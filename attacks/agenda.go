@@ -72,8 +72,8 @@ func newAgenda(a *Attack, profile Profile, url string) *agenda {
 	}
 }
 
-// begin ends the schedule so far and starts that of phase, now.
-func (g *agenda) begin(phase results.Phase) {
+// begin ends the schedule so far and starts that of phase, now. What would be due at its limit or after is not.
+func (g *agenda) begin(phase results.Phase, limit time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.over {
@@ -81,7 +81,11 @@ func (g *agenda) begin(phase results.Phase) {
 	}
 	now := g.closePlan()
 	next, end := iter.Pull(g.schedule(phase))
-	g.plans = append(g.plans, &plan{phase: phase, start: now, until: forever, next: next, end: end})
+	until := forever
+	if limit > 0 {
+		until = now + limit - 1
+	}
+	g.plans = append(g.plans, &plan{phase: phase, start: now, until: until, next: next, end: end})
 	g.announce()
 }
 

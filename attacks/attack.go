@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 	"golang.org/x/net/http/httpguts"
@@ -250,7 +251,11 @@ func (a *Attack) fail(err error) {
 // Begin starts the seeded schedule of a phase, now; that of the phase before ends.
 // Every judged phase has the same one: the same gaps, clients, lengths and texts;
 // only the nonces differ. Warmup has another. After Stop it does nothing.
-func (a *Attack) Begin(p results.Phase) { a.agenda.begin(p) }
+func (a *Attack) Begin(p results.Phase) { a.agenda.begin(p, 0) }
+
+// BeginFor is Begin for a known length: what would be due at its end or after is not sent, however late the
+// call comes that ends it. 100/s for 3 s are 300 requests.
+func (a *Attack) BeginFor(p results.Phase, length time.Duration) { a.agenda.begin(p, length) }
 
 // Stop ends the schedule: nothing further becomes due. Streams run on.
 func (a *Attack) Stop() { a.agenda.stop() }

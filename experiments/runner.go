@@ -208,11 +208,13 @@ func (x *execution) play(ctx context.Context, script func(context.Context) error
 	}()
 	defer func() { // also after a panic
 		err = errors.Join(err, x.revertAll(background))
-		if why := context.Cause(phases); why != nil && !errors.Is(why, errGate) {
+		why := context.Cause(phases)
+		early := why != nil && !errors.Is(why, errGate)
+		if early {
 			err = errors.Join(err, x.explain(ctx, why))
 			cut()
 		}
-		err = errors.Join(err, x.endLoad(ctx, attacked, cut))
+		err = errors.Join(err, x.endLoad(ctx, attacked, cut, early))
 		stopWatching()
 		<-watched
 		abort(nil)

@@ -16,14 +16,12 @@ const (
 	evidenceEvery = time.Second
 )
 
-// enter begins a phase: the same seeded work starts anew, and the log says so.
+// enter tells the log and the watcher that a phase begins.
 func (x *execution) enter(phase results.Phase, limit time.Duration) error {
 	x.mu.Lock()
 	x.now, x.ends = phase, x.clock.Now()+limit
 	x.mu.Unlock()
-	err := x.tell(results.Event{Kind: results.EventPhase, Phase: phase})
-	x.attack.Begin(phase)
-	return err
+	return x.tell(results.Event{Kind: results.EventPhase, Phase: phase})
 }
 
 // phase begins a phase and waits until it has lasted.
@@ -35,6 +33,7 @@ func (x *execution) phase(ctx context.Context, phase results.Phase) error {
 	if err := x.enter(phase, length.Limit()); err != nil {
 		return err
 	}
+	x.attack.BeginFor(phase, length.Limit())
 	end := x.clock.Now() + length.Limit()
 	for now := x.clock.Now(); now < end && !x.judge.Reached(phase); now = x.clock.Now() {
 		if err := sleep(ctx, min(tick, end-now)); err != nil {
@@ -51,6 +50,7 @@ func (x *execution) faultPhase(ctx context.Context) error {
 	if err := x.enter(results.Fault, length.Limit()); err != nil {
 		return err
 	}
+	x.attack.Begin(results.Fault) // until the last revert, however long that takes
 	start := x.clock.Now()
 	pending := slices.Clone(x.Plan.Faults)
 	slices.SortStableFunc(pending, func(a, b FaultPlan) int { return int(a.At - b.At) })
@@ -83,13 +83,16 @@ func (x *execution) faultPhase(ctx context.Context) error {
 	}
 }
 
-// endLoad lets what is under way drain to its own deadlines, unless ctx ends.
-func (x *execution) endLoad(ctx context.Context, attack <-chan struct{}, cut func()) error {
+// endLoad lets what is under way drain to its own deadlines, unless ctx ends; told: the log has it why.
+func (x *execution) endLoad(ctx context.Context, attack <-chan struct{}, cut func(), told bool) error {
 	x.attack.Stop()
 	err := x.tell(results.Event{Kind: results.EventLoadEnd})
 	select {
 	case <-attack:
 	case <-ctx.Done():
+		if !told {
+			err = errors.Join(err, x.explain(ctx, ctx.Err()))
+		}
 		cut()
 		<-attack
 	}

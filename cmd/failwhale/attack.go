@@ -49,7 +49,7 @@ func (p *program) attackAction(c *cli.Context) error {
 	if err != nil {
 		return usage("%w", err)
 	}
-	ctx, stop := p.interruptible()
+	ctx, stop := p.interruptible("stopping the load; once more to exit at once")
 	defer stop()
 	cfg.LookupEnv = p.lookupEnv
 	rep, err := experiments.Attack(ctx, cfg, c.Duration("duration"), p.progress())

@@ -166,7 +166,7 @@ func flagsFirst(c *cli.Command) cli.ActionFunc {
 func unknownCommand(commands []*cli.Command, name string) error {
 	visible := slices.DeleteFunc(slices.Clone(commands), func(c *cli.Command) bool { return c.Hidden })
 	if s := cli.SuggestCommand(visible, name); s != "" {
-		return usage("unknown command %q; did you mean %q?", name, s)
+		return usage("unknown command %q; %s", name, strings.ToLower(s[:1])+s[1:])
 	}
 	return usage("unknown command %q; see failwhale --help", name)
 }

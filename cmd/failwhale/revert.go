@@ -35,7 +35,7 @@ func (p *program) revertCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			ctx, stop := p.interruptible()
+			ctx, stop := p.interruptible("an undo that has begun goes on; once more to exit at once")
 			defer stop()
 			done, err := journal.Revert(ctx, faults.Selection{Run: c.String("run"), Live: c.Bool("live")})
 			return errors.Join(p.showReverted(done, c.Bool("json")), harm(done, err))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"time"
@@ -64,7 +65,7 @@ func (p *program) runAction(c *cli.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return usage("%w", err)
 	}
-	ctx, stop := p.interruptible()
+	ctx, stop := p.interruptible("stopping the load and undoing the faults; once more to leave that to the reaper")
 	defer stop()
 	code := results.ExitHeld
 	for _, plan := range plans {
@@ -169,7 +170,7 @@ func (p *program) journal() (*faults.Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return faults.OpenJournal(dir)
+	return faults.OpenJournal(filepath.Join(dir, "journal"))
 }
 
 // environment is what a reader of the run needs to know of the machine.

@@ -11,8 +11,9 @@ import (
 )
 
 // interruptible returns a context that the first Ctrl-C or SIGTERM ends. The second ends the process at
-// once: what is in force is then the reaper's to undo. stop puts the signals back.
-func (p *program) interruptible() (ctx context.Context, stop func()) {
+// once: what is in force is then the reaper's to undo. said is what the first one answers; stop puts the
+// signals back.
+func (p *program) interruptible(said string) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -26,7 +27,7 @@ func (p *program) interruptible() (ctx context.Context, stop func()) {
 				if n > 0 {
 					os.Exit(int(results.ExitInterrupted))
 				}
-				fmt.Fprintf(p.stderr, "\n%v: stopping the load and undoing the faults; once more to leave that to the reaper\n", s)
+				fmt.Fprintf(p.stderr, "\n%v: %s\n", s, said)
 				cancel(fmt.Errorf("%v", s))
 			}
 		}

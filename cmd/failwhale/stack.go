@@ -49,7 +49,7 @@ func (p *program) stackAction(c *cli.Context) error {
 		return fmt.Errorf("make a directory for the stack: %w", err)
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory that stays is no harm
-	ctx, stop := p.interruptible()
+	ctx, stop := p.interruptible("ending the stack")
 	defer stop()
 	var lifeline io.Reader
 	if c.Bool("lifeline") {
