@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -239,10 +240,7 @@ func (f *GPUThrottle) verifyUndone(ctx context.Context, gpu *targets.GPUControl,
 	return results.RestoredOK, nil
 }
 
-// join puts two remarks together.
-func join(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a + "; " + b
+// join puts remarks together.
+func join(remarks ...string) string {
+	return strings.Join(slices.DeleteFunc(remarks, func(r string) bool { return r == "" }), "; ")
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,6 +70,43 @@ func TestArmStopsWhereItCannotWrite(t *testing.T) {
 	wantError(t, "Arm() without a directory", err, "arm fault x", "journal")
 	if a != nil {
 		t.Errorf("Arm() without a directory = %+v, want nil", a)
+	}
+}
+
+// Any number of processes may arm faults at the same time; each entry has a place of its own.
+func TestArmFromEverywhere(t *testing.T) {
+	b := newBench(t)
+	const writers, each = 4, 10
+	var wg sync.WaitGroup
+	for w := range writers {
+		j, err := faults.OpenJournal(b.journal.Dir(), probes()...)
+		must(t, err)
+		wg.Go(func() {
+			for i := range each {
+				id := fmt.Sprintf("%d-%d", w, i)
+				a, err := j.Arm(t.Context(), b.stack, faults.Intent{
+					Run: "run", ID: id, Kind: "test.probe", Fault: &probe{File: b.file(id)}, TTL: time.Hour,
+				})
+				if err == nil {
+					err = a.Inject(t.Context())
+				}
+				if err != nil {
+					t.Errorf("Arm(%s) and Inject() = %v", id, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	open, err := b.journal.Open()
+	must(t, err)
+	for i, e := range open {
+		if e.Seq != uint64(i+1) {
+			t.Errorf("entry %d (%s) has the place %d", i, e.ID, e.Seq)
+		}
+	}
+	done, err := b.journal.Revert(t.Context(), faults.Selection{})
+	if err != nil || len(open) != writers*each || len(done) != writers*each || len(b.open()) != 0 {
+		t.Errorf("%d entries, of which %d were reverted (%v), want %d", len(open), len(done), err, writers*each)
 	}
 }
 

@@ -25,10 +25,13 @@ type GPUControl struct {
 // A Clocks is a range of SM clocks in MHz. The zero value means unlocked.
 type Clocks struct{ Min, Max int }
 
-// String gives "unlocked" or "MIN,MAX MHz".
+// String gives "unlocked", "600 MHz" or "MIN,MAX MHz".
 func (c Clocks) String() string {
-	if c == (Clocks{}) {
+	switch {
+	case c == (Clocks{}):
 		return Unlocked
+	case c.Min == c.Max:
+		return fmt.Sprintf("%d MHz", c.Max)
 	}
 	return fmt.Sprintf("%d,%d MHz", c.Min, c.Max)
 }

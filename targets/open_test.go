@@ -7,7 +7,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +120,23 @@ func TestOpenReference(t *testing.T) {
 	must(t, s.Close(t.Context()))
 	if _, err := targets.Attach(t.Context(), h); !errors.Is(err, targets.ErrGone) || !s.Gone() {
 		t.Errorf("Attach() after Close = %v, want ErrGone", err)
+	}
+}
+
+// Every knob that a plan may turn reaches the stack, under the name by which it is set there.
+func TestEveryKnobIsPassedOn(t *testing.T) {
+	r := new(targets.Reference)
+	knobs := reflect.ValueOf(&r.Knobs).Elem()
+	var want []string
+	for field, value := range knobs.Fields() {
+		value.SetString(string(targets.Flawed))
+		want = append(want, "--knob "+field.Tag.Get("yaml")+"=flawed")
+	}
+	l := launcher(t, "crash")
+	_, err := targets.Open(t.Context(), targets.Spec{Reference: r}, l)
+	wantError(t, "Open()", err, append(want, "how: crash")...)
+	for _, w := range want {
+		must(t, new(targets.Knobs).Set(strings.TrimPrefix(w, "--knob ")))
 	}
 }
 
