@@ -130,6 +130,7 @@ func (e *edge) forward(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	w.Header().Set(headerRegion, order[len(order)-1].name)
 	fail = &apiError{
 		Status: http.StatusBadGateway, Type: "server_error", Code: "bad_gateway",
 		Message: fmt.Sprintf("region %s cannot be reached: %v", order[len(order)-1].name, err),

@@ -42,25 +42,11 @@ func stack(ctx context.Context, args []string) error {
 	cfg.Write, cfg.Lifeline, cfg.Log = args[1], os.Stdin, os.Stderr
 	cfg.Reference.Resilience = targets.Resilience(args[2])
 	for _, arg := range args[3:] {
-		if err := setKnob(&cfg.Reference.Knobs, arg); err != nil {
+		if err := cfg.Reference.Knobs.Set(arg); err != nil {
 			return err
 		}
 	}
 	return refstack.Supervise(ctx, cfg)
-}
-
-func setKnob(k *targets.Knobs, arg string) error {
-	for name, to := range map[string]*targets.Resilience{
-		"edge": &k.Edge, "router": &k.Router, "config": &k.Config, "sessions": &k.Sessions, "queue": &k.Queue,
-	} {
-		for _, set := range []targets.Resilience{targets.Flawed, targets.Hardened} {
-			if arg == name+"="+string(set) {
-				*to = set
-				return nil
-			}
-		}
-	}
-	return fmt.Errorf("knob %q: want NAME=flawed or NAME=hardened", arg)
 }
 
 // config runs the test binary as the stack's processes.

@@ -40,17 +40,19 @@ func RunNode(ctx context.Context, args []string, stdin io.Reader, stderr io.Writ
 	}
 	redis.SetLogger(quiet{})
 	n := &notes{out: stderr}
-	switch role {
-	case "edge":
-		err = runEdge(ctx, t, n.note)
-	case "shared":
-		err = runShared(ctx, t)
-	case "region":
-		err = runRegion(ctx, t, region, n.note)
-	default:
+	run := map[string]func() error{
+		"edge":   func() error { return runEdge(ctx, t, n.note) },
+		"shared": func() error { return runShared(ctx, t) },
+		"region": func() error { return runRegion(ctx, t, region, n.note) },
+	}[role]
+	if run == nil {
 		return fmt.Errorf("stack-node: %q isn't one of [edge shared region]", role)
 	}
-	if err != nil && !errors.Is(err, context.Canceled) {
+	// In a goroutine of its own: a crash is the stack's and ends the process, whatever the caller
+	// does about its own panics.
+	done := make(chan error, 1)
+	go func() { done <- run() }()
+	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("stack-node %s %s: %w", role, region, err)
 	}
 	return nil

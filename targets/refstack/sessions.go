@@ -110,7 +110,7 @@ func retryWithoutBackoff(ctx context.Context, ask func(context.Context) error) e
 // probes close: a store that is slow or gone costs next to nothing.
 func hardenedSessions(addr string) *sessions {
 	o := redisOptions(addr)
-	o.PoolSize, o.MinIdleConns, o.MaxActiveConns = hardenedPool, hardenedPool, hardenedPool
+	o.PoolSize, o.MaxActiveConns = hardenedPool, hardenedPool // opened on demand, and kept
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = hardenedBudget, hardenedBudget, hardenedBudget
 	o.PoolTimeout = hardenedBudget
 	s := &sessions{client: redis.NewClient(o)}

@@ -36,7 +36,7 @@ func startStack(t *testing.T, resilience targets.Resilience, knobs ...string) *t
 	cfg := config(t.TempDir())
 	cfg.Reference = targets.Reference{Resilience: resilience, Replicas: 2}
 	for _, k := range knobs {
-		if err := setKnob(&cfg.Reference.Knobs, k); err != nil {
+		if err := cfg.Reference.Knobs.Set(k); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -176,6 +176,7 @@ type request struct {
 	words, output      int
 }
 
+// open asks, and returns once the headers have come. The caller closes the body.
 func (s *testStack) open(q request) (*http.Response, context.CancelFunc, error) {
 	if q.nonce == "" {
 		q.nonce = "fw-00000000-000000000000"
