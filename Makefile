@@ -16,8 +16,13 @@ build:
 	go build -trimpath -o failwhale ./cmd/failwhale
 
 ## demo: loses a region of the embedded stack, flawed then hardened; exits 0 if the first is refuted and the second holds
+DRILL := 2024-12-26-region-lost
 demo: build
-	@./failwhale demo
+	@echo 'A region dies under load, and the session store with it. First on a stack with the weaknesses that made outages:'
+	./failwhale run --resilience flawed $(DRILL); test $$? -eq 1
+	@echo; echo 'The same on a hardened stack:'
+	./failwhale run --resilience hardened $(DRILL)
+	@echo; echo 'Refuted, then held: as it should be. The runs are in ./runs; judge one again with ./failwhale report RUN.'
 
 ## test: runs every test, with the race detector where there is a C compiler
 test:

@@ -38,6 +38,10 @@ type Runner struct {
 	Progress func(Snapshot)
 }
 
+// ErrSetup says that a plan is valid and cannot be run here as it is: a variable that it refers to is not set,
+// or it does not say which of the stack's endpoints it means. The user can mend that.
+var ErrSetup = errors.New("cannot be run as it is")
+
 // Ways for a run to end before its time that the log tells of already when they come up.
 var (
 	errGuard = errors.New("a guard was breached")
@@ -147,7 +151,7 @@ func (r *Runner) begin(log results.Sink) (*execution, error) {
 	}
 	endpoint, err := r.Stack.Endpoint(r.Plan.Attack.Endpoint)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
 	x, err := r.aim(clock, attacks.Config{
 		Endpoint: endpoint, Dialect: targets.OpenAIChat{},
@@ -166,8 +170,10 @@ func (r *Runner) aim(clock results.Clock, cfg attacks.Config, logs ...results.Si
 	x.rec = results.NewRecorder(clock, append(logs, x.judge, x.recent)...)
 	cfg.Clock, cfg.Sink = clock, x.rec
 	var err error
-	x.attack, err = attacks.New(cfg)
-	return x, err
+	if x.attack, err = attacks.New(cfg); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+	}
+	return x, nil
 }
 
 func (r *Runner) header(clock results.Clock) (*results.Header, error) {

@@ -123,7 +123,7 @@ func (x *execution) watch(ctx context.Context, abort context.CancelCauseFunc) {
 			abort(errors.Join(errGuard, tell))
 			guarded = true
 		}
-		if x.Progress != nil && now-shown >= time.Second {
+		if x.Progress != nil && now-shown >= time.Second-tick/2 {
 			live := x.attack.Live()
 			s := x.snapshot(now)
 			s.InFlight = int(live.InFlight)

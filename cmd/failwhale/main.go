@@ -84,8 +84,7 @@ func (p *program) run(args []string) (code results.Exit) {
 		return results.ExitHeld
 	}
 	code = results.ExitUndecided
-	var exit *exitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exitError](err); ok {
 		code = exit.code
 	}
 	if text := err.Error(); text != "" {

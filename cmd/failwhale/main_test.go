@@ -117,7 +117,9 @@ func served(handle string, n int) error {
 		if err != nil {
 			return fmt.Errorf("chat %d: %w", i, err)
 		}
-		resp.Body.Close()
+		if err = resp.Body.Close(); err != nil {
+			return err
+		}
 		if resp.StatusCode != http.StatusOK {
 			return fmt.Errorf("chat %d: %s", i, resp.Status)
 		}

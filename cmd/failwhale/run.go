@@ -27,7 +27,7 @@ func (p *program) runCommand() *cli.Command {
 			"to stderr, everything needed to judge again to ./runs/<time>-<experiment>/.\n" +
 			"Ctrl-C or SIGTERM stops the load, undoes the faults and judges; a second one exits at once, and the\n" +
 			"reaper undoes the faults.\n\n" +
-			"EXAMPLE\n   failwhale run 2024-12-26-region-lost --resilience flawed   # flags go first: run --resilience flawed NAME\n" +
+			"EXAMPLE\n   failwhale run --resilience flawed 2024-12-26-region-lost\n" +
 			"   failwhale run --json mine.yaml > report.json\n\n" +
 			"EXIT CODES\n   0 held · 1 refuted · 2 bad usage or experiment file · 3 baseline not steady, nothing injected ·\n" +
 			"   4 undecided, or an internal error · 5 a fault could not be put in force · 6 harm may remain ·\n" +
@@ -145,16 +145,16 @@ func (p *program) runPlan(ctx context.Context, c *cli.Context, plan *experiments
 
 // codeOf is the exit code of an error that kept a run from a verdict.
 func codeOf(err error) results.Exit {
-	var exit *exitError
-	var busy *faults.BusyError
-	switch {
-	case errors.As(err, &exit):
+	if exit, ok := errors.AsType[*exitError](err); ok {
 		return exit.code
-	case errors.As(err, &busy):
-		return results.ExitNotInForce
-	default:
-		return results.ExitUndecided
 	}
+	if _, ok := errors.AsType[*faults.BusyError](err); ok {
+		return results.ExitNotInForce
+	}
+	if errors.Is(err, experiments.ErrSetup) {
+		return results.ExitUsage
+	}
+	return results.ExitUndecided
 }
 
 func runDir(out, experiment string) (results.RunDir, error) {
