@@ -37,8 +37,9 @@ func TestFlawedStack(t *testing.T) {
 		t.Errorf("chat with every region down = %+v, want 502", c)
 	}
 	undo()
-	s.eventually("region west serves again", func() bool { return s.chat(request{region: "west", output: 3}).done })
-	s.eventually("region east serves again", func() bool { return s.chat(request{region: "east", output: 3}).done })
+	for _, region := range []string{"west", "east", "central"} {
+		s.eventually("region "+region+" serves again", func() bool { return s.chat(request{region: region, output: 3}).done })
+	}
 
 	before := s.count(s.Regions["west"].Touched)
 	s.order("kill", "region-west", targets.ProcessHeld)
