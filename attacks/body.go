@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -39,8 +40,9 @@ func newBody(resp *http.Response, in *bufio.Reader) *body {
 	return &body{in: in, left: resp.ContentLength}
 }
 
-// next returns what has come since, at least a byte, and waits only if nothing has.
-// The piece is valid until the next call. The error is io.EOF at the proper end.
+// next returns what has come since, at least a byte, and waits only if nothing has,
+// or nothing that could end an event. The piece is valid until the next call. The
+// error is io.EOF at the proper end.
 func (b *body) next() ([]byte, error) {
 	if b.out > 0 {
 		if _, err := b.in.Discard(b.out); err != nil {
@@ -56,13 +58,11 @@ func (b *body) next() ([]byte, error) {
 	if b.left == 0 {
 		return nil, io.EOF
 	}
-	if b.in.Buffered() == 0 {
-		if _, err := b.in.Peek(1); err != nil {
-			if b.left > 0 && errors.Is(err, io.EOF) {
-				err = errBodyShort
-			}
-			return nil, err
+	if err := b.await(); err != nil {
+		if b.left > 0 && errors.Is(err, io.EOF) {
+			err = errBodyShort
 		}
+		return nil, err
 	}
 	n := b.in.Buffered()
 	if b.left >= 0 {
@@ -71,6 +71,26 @@ func (b *body) next() ([]byte, error) {
 	}
 	b.out = n
 	return b.in.Peek(n)
+}
+
+// await waits until something has come. Where a read ended within an HTTP chunk it
+// goes on to wait for the rest while what is there has no line's end: no event ends
+// in it, and an event that is handed out in one piece is the cheaper to read.
+func (b *body) await() error {
+	for {
+		n := b.in.Buffered()
+		if n > 0 && (!b.chunked || int64(n) >= b.left || n == b.in.Size()) {
+			return nil
+		}
+		if n > 0 {
+			if have, err := b.in.Peek(n); err != nil || bytes.ContainsAny(have, "\r\n") {
+				return err
+			}
+		}
+		if _, err := b.in.Peek(n + 1); err != nil {
+			return err
+		}
+	}
 }
 
 // nextChunk reads up to the next chunk's data, or past the end of the body.
@@ -123,14 +143,16 @@ func chunkLength(line []byte) (n int64, ok bool) {
 // line reads a line that ends in CRLF, and returns it without.
 func (b *body) line() ([]byte, error) {
 	line, err := b.in.ReadSlice('\n')
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil, errBodyShort
-	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, fmt.Errorf("%w: line is longer than %d bytes", errFraming, b.in.Size())
-	case err != nil:
+	if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
+			err = errBodyShort
+		case errors.Is(err, bufio.ErrBufferFull):
+			err = fmt.Errorf("%w: line is longer than %d bytes", errFraming, b.in.Size())
+		}
 		return nil, err
-	case len(line) < 2 || line[len(line)-2] != '\r':
+	}
+	if len(line) < 2 || line[len(line)-2] != '\r' {
 		return nil, fmt.Errorf("%w: line %q does not end in CRLF", errFraming, line[:min(len(line), 32)])
 	}
 	return line[:len(line)-2], nil

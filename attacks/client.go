@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -36,6 +37,9 @@ type Client struct {
 // Validate returns what is wrong with c on its own, or nil.
 func (c Client) Validate() []error {
 	var errs []error
+	if c.Key != "" && !strings.Contains(c.Key, "${") {
+		errs = append(errs, errors.New("key is written out: write key: ${NAME}, and export NAME"))
+	}
 	if c.Deadline < 0 {
 		errs = append(errs, fmt.Errorf("deadline %s is negative: write 60s", c.Deadline))
 	}

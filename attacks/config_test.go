@@ -3,6 +3,8 @@ package attacks_test
 import (
 	"encoding/json"
 	"encoding/pem"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -46,6 +48,7 @@ func TestNewRefuses(t *testing.T) {
 			"client", func(c *attacks.Config) { c.Clients = []attacks.Client{{}, {Deadline: -1, Idle: -1, Retries: 99}} },
 			[]string{"clients[1]: deadline", "clients[1]: idle", "clients[1]: retries 99"},
 		},
+		{"key written out", func(c *attacks.Config) { c.Clients = []attacks.Client{{Key: "sesame"}} }, []string{"clients[0]: key is written out"}},
 		{"no scheme", func(c *attacks.Config) { c.Endpoint.URL = "host:80" }, []string{"endpoint: ", "http://host:port"}},
 		{"password in the url", func(c *attacks.Config) { c.Endpoint.URL = "http://u:sesame@h" }, []string{"user or a password"}},
 		{"key is not set", func(c *attacks.Config) { c.Endpoint.Key = "${GONE}" }, []string{"key: environment variable GONE is not set"}},
@@ -135,14 +138,15 @@ func TestKeysAndHeaders(t *testing.T) {
 
 // TLS is trusted by the endpoint's CA and refused without; the stamps and the pool work as without it.
 func TestTLS(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		if _, err := w.Write([]byte(aLine + aLine + end)); err != nil {
 			t.Error(err)
 		}
 	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it is refused on purpose
+	server.StartTLS()
 	defer server.Close()
-	server.Config.ErrorLog = nil
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	if err := os.WriteFile(file, text, 0o600); err != nil {

@@ -32,7 +32,7 @@ func TestAServerThatClosesAfterEachStreamCostsNothing(t *testing.T) {
 	})
 	cfg, sink := config(server.URL())
 	cfg.Profile = attacks.Profile{Poisson: &attacks.Poisson{Rate: 500}}
-	got := attackUntil(t, cfg, sink, 500)
+	got := attackUntil(t, cfg, sink, 200)
 	reconnects := 0
 	for _, s := range got {
 		if s.Outcome != results.Complete {

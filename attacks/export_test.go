@@ -2,7 +2,14 @@ package attacks
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/failwhale/failwhale/results"
 )
 
 // SetDial makes a connect by dial, so that a test can run an attack without a network and under fake time.
@@ -26,4 +33,62 @@ func FindNonces(run string, pieces ...string) (found []string) {
 		w.find([]byte(piece), n.prefix, func(digits []byte) { found = append(found, n.prefix+string(digits)) })
 	}
 	return found
+}
+
+// Judged runs streams requests at a time, each once, as attempts like any other, and returns how many chunks came.
+func (a *Attack) Judged(ctx context.Context, streams int) (chunks int64, err error) {
+	return a.intake(ctx, streams, (*runner).judged)
+}
+
+// Unparsed has the same transport read the same bytes, and looks at none of them.
+func (a *Attack) Unparsed(ctx context.Context, streams int) (pieces int64, err error) {
+	return a.intake(ctx, streams, (*runner).unparsed)
+}
+
+func (a *Attack) intake(ctx context.Context, streams int, read func(*runner, context.Context, *turn) (int, error)) (int64, error) {
+	r := &runner{Attack: a, ctx: ctx}
+	var wg sync.WaitGroup
+	errs := make([]error, streams)
+	var total atomic.Int64
+	for i := range streams {
+		turn, err := a.write("", uint64(i), uint64(i))
+		if err != nil {
+			return 0, err
+		}
+		wg.Go(func() {
+			n, err := read(r, ctx, turn)
+			total.Add(int64(n))
+			errs[i] = err
+		})
+	}
+	wg.Wait()
+	return total.Load(), errors.Join(errs...)
+}
+
+func (r *runner) judged(ctx context.Context, turn *turn) (int, error) {
+	t := r.attempt(ctx, turn)
+	if t.outcome != results.Complete {
+		return 0, fmt.Errorf("%s: %s", t.outcome, t.err)
+	}
+	return len(t.in.chunks), nil
+}
+
+func (r *runner) unparsed(ctx context.Context, turn *turn) (pieces int, err error) {
+	l, err := r.pool.get(ctx, false)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := l.exchange(turn.request) //nolint:bodyclose // exchange leaves the body to newBody
+	if err != nil {
+		return 0, err
+	}
+	for b := newBody(resp, l.in); ; pieces++ {
+		if _, err := b.next(); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+				r.pool.put(l)
+			}
+			return pieces, err
+		}
+	}
 }

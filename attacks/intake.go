@@ -16,13 +16,16 @@ type intake struct {
 	sock     *socket
 	split    targets.Splitter
 	dec      targets.Decoder
-	delta    targets.Delta
-	watch    [3]watcher // text, reasoning, tool
-	nonce    string     // this request's own
+	delta    targets.Delta // of Decode
+	plain    targets.Delta // of ReadWhole
+	nonce    string        // this request's own
 	nonces   nonces
 	issued   func() uint64 // how many nonces the run has handed out
 	received func(tokens int)
 
+	inText, inReasoning, inTool watcher
+
+	expect    int // chunks, about
 	role      time.Duration
 	chunks    []results.Chunk
 	lastRead  int  // the socket read of the last chunk
@@ -33,6 +36,7 @@ type intake struct {
 	usage     *results.Usage
 	perChunk  bool // usage comes with each chunk, so tokens can be counted and not assumed
 	counted   int  // tokens in chunks so far
+	reported  int  // and of them those that received knows of
 
 	inBand, malformed, leak string // the first of each
 }
@@ -40,16 +44,22 @@ type intake struct {
 // read takes the whole answer. It returns nil at the body's proper end.
 func (in *intake) read(b *body) error {
 	take := in.event
+	whole, _ := in.dec.(targets.WholeReader)
+	defer in.report()
 	for {
 		piece, err := b.next()
-		before := in.counted
-		switch {
-		case errors.Is(err, io.EOF):
-			err = in.split.End(take)
-			in.received(in.counted - before)
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return in.split.End(take)
+			}
 			return err
-		case err != nil:
-			return err
+		}
+		if in.lastRead != in.sock.reads {
+			in.report()
+		}
+		if whole != nil && in.split.AtStart() && whole.ReadWhole(piece, &in.plain) {
+			in.take(&in.plain)
+			continue
 		}
 		if err := in.split.Split(piece, take); err != nil {
 			if in.malformed == "" {
@@ -57,9 +67,14 @@ func (in *intake) read(b *body) error {
 			}
 			return err
 		}
-		if n := in.counted - before; n > 0 {
-			in.received(n)
-		}
+	}
+}
+
+// report hands on the tokens that came since, once a socket read: all streams share that counter.
+func (in *intake) report() {
+	if n := in.counted - in.reported; n > 0 {
+		in.received(n)
+		in.reported = in.counted
 	}
 }
 
@@ -72,6 +87,12 @@ func (in *intake) event(e *targets.Event) error {
 		}
 		*d = targets.Delta{}
 	}
+	in.take(d)
+	return nil
+}
+
+// take adds what an event brought.
+func (in *intake) take(d *targets.Delta) {
 	if n := len(d.Text) + len(d.Reasoning) + len(d.Tool); n > 0 {
 		in.chunk(d, n)
 	} else if d.Role && in.role == 0 && len(in.chunks) == 0 {
@@ -87,7 +108,6 @@ func (in *intake) event(e *targets.Event) error {
 		in.inBand = d.Err
 	}
 	in.done = in.done || d.Done
-	return nil
 }
 
 func (in *intake) chunk(d *targets.Delta, n int) {
@@ -95,6 +115,9 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 	if d.Usage != nil && (in.perChunk || len(in.chunks) == 0) && d.Finish == "" {
 		in.perChunk = true
 		tokens = max(1, d.Usage.Output-in.counted)
+	}
+	if in.chunks == nil { // not before there is something: a queue of streams holds no memory
+		in.chunks = make([]results.Chunk, 0, in.expect)
 	}
 	in.chunks = append(in.chunks, results.Chunk{
 		At:        time.Duration(in.sock.last.Load()),
@@ -104,12 +127,16 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 	in.lastRead = in.sock.reads
 	in.counted += tokens
 	in.textBytes += n
-	for i, text := range [...][]byte{d.Text, d.Reasoning, d.Tool} {
-		if len(text) > 0 {
-			in.watch[i].find(text, in.nonces.prefix, in.found)
-		}
+	if len(d.Text) > 0 {
+		in.inText.find(d.Text, in.nonces.prefix, in.found)
 	}
-	in.reasoned = in.reasoned || len(d.Reasoning) > 0
+	if len(d.Reasoning) > 0 {
+		in.reasoned = true
+		in.inReasoning.find(d.Reasoning, in.nonces.prefix, in.found)
+	}
+	if len(d.Tool) > 0 {
+		in.inTool.find(d.Tool, in.nonces.prefix, in.found)
+	}
 }
 
 // found judges a nonce of this run in the answer: our own is welcome, a number that was never

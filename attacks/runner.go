@@ -106,9 +106,12 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// maxExpected bounds what is set aside for an answer's chunks on the word of its request.
+const maxExpected = 4096
+
 func (r *runner) newIntake(turn *turn, sock *socket) *intake {
 	return &intake{
 		sock: sock, dec: r.dialect.Decoder(), nonce: turn.nonce, nonces: r.nonces, issued: r.agenda.issued,
-		received: r.live.received, chunks: make([]results.Chunk, 0, min(turn.output, 64)),
+		received: r.live.received, expect: min(turn.output, maxExpected),
 	}
 }

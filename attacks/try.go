@@ -218,11 +218,11 @@ func (t *try) judge(ctx context.Context, sock *socket, err error) {
 	case err != nil:
 		t.failIO(ctx, sock, err)
 	case in.finish == "" && !in.done:
-		t.fail(results.Truncated, "stream ended after %d chunks without finish_reason and [DONE]", len(in.chunks))
+		t.fail(results.Truncated, "stream ended without finish_reason and [DONE]")
 	case in.finish == "":
-		t.fail(results.Truncated, "stream ended after %d chunks without finish_reason", len(in.chunks))
+		t.fail(results.Truncated, "stream ended without finish_reason")
 	case !in.done:
-		t.fail(results.Truncated, "stream ended after %d chunks without [DONE]", len(in.chunks))
+		t.fail(results.Truncated, "stream ended without [DONE]")
 	case len(in.chunks) == 0:
 		t.fail(results.Empty, "finish_reason %q and not one token", in.finish)
 	case in.mismatch() != "":

@@ -28,6 +28,17 @@ type Decoder interface {
 	Decode(e *Event, d *Delta) error
 }
 
+// A WholeReader is a Decoder that knows some events by their bytes alone. Most
+// servers send each event in an HTTP chunk of its own, thousands of which differ
+// in a word: to read those it is not needed to look for the ends of their lines.
+type WholeReader interface {
+	// ReadWhole reports whether piece is exactly one event, from its first byte to its blank
+	// line, of a kind that it knows, and if so reads it into d as a Splitter and Decode would. It
+	// may be asked where an event begins (Splitter.AtStart). It sets Role, Text and Reasoning and
+	// leaves the rest of d as it is, so d must be zero, or what ReadWhole made of it.
+	ReadWhole(piece []byte, d *Delta) bool
+}
+
 // A Prompt is what one request asks.
 type Prompt struct {
 	// Model is the model's name. Required.

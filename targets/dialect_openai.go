@@ -54,6 +54,22 @@ func (d *openAIDecoder) Decode(e *Event, out *Delta) error {
 	return nil
 }
 
+const (
+	dataField = "data: "
+	blankLine = "\n\n"
+)
+
+// ReadWhole knows an event that is like the chunk learned from.
+func (d *openAIDecoder) ReadWhole(piece []byte, out *Delta) bool {
+	n := len(piece) - len(blankLine)
+	if n < len(dataField) || string(piece[:len(dataField)]) != dataField || string(piece[n:]) != blankLine {
+		return false
+	}
+	return d.plain.match(piece[len(dataField):n], out)
+}
+
+var _ WholeReader = (*openAIDecoder)(nil)
+
 // decodeOpenAI reads an event by encoding/json: the definition that the fast path must agree with.
 func decodeOpenAI(e *Event, out *Delta) error {
 	if err := decodeOther(e.Other, out); err != nil {

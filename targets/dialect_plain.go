@@ -46,9 +46,9 @@ func (p *plainChunk) match(data []byte, out *Delta) bool {
 	p.misses = 0
 	out.Role = true
 	if p.reasoning {
-		out.Reasoning = text
+		out.Text, out.Reasoning = nil, text
 	} else {
-		out.Text = text
+		out.Text, out.Reasoning = text, nil
 	}
 	return true
 }
@@ -72,7 +72,7 @@ func (p *plainChunk) learn(data []byte, d *Delta) {
 	if reasoning {
 		text = d.Reasoning
 	}
-	if len(text) == 0 || len(data) > maxPlainChunk || (reasoning && len(d.Text) > 0) || !isPlain(text) ||
+	if len(text) == 0 || len(data) > maxPlainChunk || bytes.ContainsAny(data, "\r\n") || (reasoning && len(d.Text) > 0) || !isPlain(text) ||
 		len(d.Tool) > 0 || d.Finish != "" || d.Usage != nil || d.Done || d.Err != "" {
 		return
 	}

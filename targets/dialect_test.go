@@ -171,8 +171,14 @@ func fastEqualsFull(t *testing.T, chunks ...string) {
 	t.Helper()
 	learned := targets.OpenAIChat{}.Decoder()
 	for i, c := range chunks {
-		stream := "data: " + strings.NewReplacer("\n", "", "\r", "").Replace(c) + "\n\n"
+		stream := "data: " + c + "\n\n"
 		want := decode(t, targets.OpenAIChat{}.Decoder(), stream)
+		var d targets.Delta
+		if whole, ok := learned.(targets.WholeReader); ok && whole.ReadWhole([]byte(stream), &d) {
+			if diff := cmp.Diff(want, []delta{copyDelta(&d)}); diff != "" {
+				t.Fatalf("chunk %d of %q (-full +whole):\n%s", i, chunks, diff)
+			}
+		}
 		if diff := cmp.Diff(want, decode(t, learned, stream)); diff != "" {
 			t.Fatalf("chunk %d of %q (-full +learned):\n%s", i, chunks, diff)
 		}

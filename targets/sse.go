@@ -84,6 +84,11 @@ func (s *Splitter) Split(read []byte, yield func(*Event) error) error {
 	return s.err
 }
 
+// AtStart reports whether the next byte begins an event: nothing of one is held.
+func (s *Splitter) AtStart() bool {
+	return !s.begun && len(s.line) == 0 && s.size == 0 && !s.afCR && s.bom == len(bom) && s.err == nil
+}
+
 // End hands on what is left when the stream has come to a clean end: an event
 // without its blank line, or even without its last line's end.
 func (s *Splitter) End(yield func(*Event) error) error {
