@@ -93,7 +93,11 @@ func fieldDocs(t *testing.T) map[string]string {
 					continue
 				}
 				name := reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get("yaml")
-				docs[spec.Name.Name+"."+name] = strings.Join(strings.Fields(f.Doc.Text()), " ")
+				doc := strings.Join(strings.Fields(f.Doc.Text()), " ")
+				if len(f.Names) == 1 { // a comment begins with the field's name; users know the parameter's
+					doc = strings.TrimPrefix(strings.TrimPrefix(doc, f.Names[0].Name+" "), "is ")
+				}
+				docs[spec.Name.Name+"."+name] = doc
 			}
 			return true
 		})
