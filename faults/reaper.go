@@ -70,7 +70,7 @@ func (r *Reaper) spawn(ctx context.Context, argv []string) (ready *os.File, err 
 	}
 	defer tell.Close() //nolint:errcheck // likewise
 	// It outlives ctx: that is what it is for.
-	r.cmd = exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...) //nolint:gosec // main says what to start
+	r.cmd = exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...) // main says what to start
 	r.cmd.ExtraFiles = []*os.File{watched, tell}
 	r.cmd.Stdout, r.cmd.Stderr = log, log // an inherited stdout would keep our caller's pipe open
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -95,7 +95,7 @@ func (l Launcher) spawn(ctx context.Context, args []string) (*child, error) {
 	defer log.Close() //nolint:errcheck // the child has its own descriptor
 	argv := slices.Concat(l.Argv, args)
 	// The end of ctx must not kill it without its children: the lifeline ends it.
-	c.cmd = exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...) //nolint:gosec // main says what to start
+	c.cmd = exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...) // main says what to start
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	// A Ctrl-C at the terminal is for the run, which ends the stack when it is done with it.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -32,7 +32,7 @@ func newAnswer(id, model string, created int64, p *prompt) *answer {
 		_, _ = h.Write([]byte(m.Content)) // never fails
 	}
 	a := &answer{id: id, model: model, created: created, nonce: p.nonce, words: vocabulary()}
-	a.seed = int(h.Sum32() % uint32(len(a.words))) //nolint:gosec // the vocabulary is small
+	a.seed = int(h.Sum32() % uint32(len(a.words))) // the vocabulary is small
 	a.prefix = append(a.prefix, `data: {"id":"`...)
 	a.prefix = append(a.prefix, id...)
 	a.prefix = append(a.prefix, `","object":"chat.completion.chunk","created":`...)

@@ -83,7 +83,7 @@ func (c *child) keep(ctx context.Context) {
 
 // once starts the process and waits for its end.
 func (c *child) once(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...) //nolint:gosec // who starts the stack says what its children are
+	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...) // who starts the stack says what its children are
 	cmd.SysProcAttr = childAttr()
 	out := &prefixed{out: c.log, prefix: c.name + ": "}
 	cmd.Stderr, cmd.Stdout = out, out

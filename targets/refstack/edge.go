@@ -144,7 +144,7 @@ func (e *edge) forward(w http.ResponseWriter, r *http.Request) {
 func (e *edge) order(wanted string, body []byte) ([]*upstream, *apiError) {
 	h := e.spread(body)
 	n := uint64(len(e.regions))
-	home := int(h % n) //nolint:gosec // less than n
+	home := int(h % n) // less than n
 	if wanted != "" {
 		for home = 0; home < len(e.regions) && e.regions[home].name != wanted; home++ {
 		}
@@ -158,7 +158,7 @@ func (e *edge) order(wanted string, body []byte) ([]*upstream, *apiError) {
 	// The users of a lost region spread over all that are left: shifted to one, they would be its overload.
 	others := slices.Concat(e.regions[home+1:], e.regions[:home])
 	if k := len(others); k > 1 {
-		first := int(h / n % uint64(k)) //nolint:gosec // less than k
+		first := int(h / n % uint64(k)) // less than k
 		others = slices.Concat(others[first:], others[:first])
 	}
 	var in, out []*upstream

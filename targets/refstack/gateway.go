@@ -51,7 +51,7 @@ func (s *stream) next(ctx context.Context, seen int) (int, error) {
 func (s *stream) onToken(q *Sequence) { s.publish(q.Emitted()) }
 
 func (s *stream) publish(n int) {
-	s.tokens.Store(int32(n)) //nolint:gosec // at most Limits.OutputTokens
+	s.tokens.Store(int32(n)) // at most Limits.OutputTokens
 	select {
 	case s.wake <- struct{}{}:
 	default:

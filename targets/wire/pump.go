@@ -214,7 +214,7 @@ func (p *pump) draw(f *force) float64 {
 		if p.way == Up {
 			stream |= 1
 		}
-		p.rng, p.rngID = rand.New(rand.NewPCG(f.Seed, stream)), f.ID //nolint:gosec // not for secrets
+		p.rng, p.rngID = rand.New(rand.NewPCG(f.Seed, stream)), f.ID // not for secrets
 	}
 	return 2*p.rng.Float64() - 1
 }
