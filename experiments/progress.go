@@ -8,9 +8,18 @@ import (
 	"github.com/failwhale/failwhale/results"
 )
 
+// What a run does beside the business of a phase.
+const (
+	Preparing = "preparing"
+	Undoing   = "undoing"
+	Draining  = "draining" // no further requests; those under way come to their end
+)
+
 // A Snapshot is how a run goes right now. Rates are over the last two seconds.
 type Snapshot struct {
 	Phase results.Phase
+	// Doing is Preparing, Undoing, Draining, or "" for the phase itself.
+	Doing string
 	// Left of the phase; 0 where it ends by a condition or has ended.
 	Left time.Duration
 	// InFlight counts requests that were sent and have not ended; Finished those that ended so far.

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -42,12 +43,18 @@ type Runner struct {
 // or it does not say which of the stack's endpoints it means. The user can mend that.
 var ErrSetup = errors.New("cannot be run as it is")
 
+// ErrHarm says that an undo failed, or found something that it must not touch, where the log could not be told.
+var ErrHarm = errors.New("harm may remain")
+
 // Ways for a run to end before its time that the log tells of already when they come up.
 var (
 	errGuard = errors.New("a guard was breached")
 	errFault = errors.New("a fault could not be put in force")
 	errGate  = errors.New("the baseline is not steady")
 )
+
+// errPanic is why a run ends that its own code brought down.
+var errPanic = errors.New("failwhale panicked")
 
 // Run executes the plan and judges the log that it wrote. When ctx ends, the load stops, faults are
 // reverted and what there is is judged; faults are reverted on every other way out as well, a panic
@@ -92,6 +99,9 @@ func (r *Runner) execute(ctx context.Context) (begun bool, err error) {
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	x, err := r.begin(log)
+	if err == nil {
+		err = log.Sync() // from its first moment on the run can be judged, however it ends
+	}
 	if err != nil {
 		return false, err
 	}
@@ -138,7 +148,8 @@ type execution struct {
 
 	mu    sync.Mutex    // guards what the watcher shows
 	now   results.Phase // the phase
-	ends  time.Duration // of the phase, at the latest; 0: unknown
+	ends  time.Duration // of the phase, at the latest
+	doing string        // something beside the phase's own business
 	armed []*armed      // not reverted yet, oldest first
 }
 
@@ -166,8 +177,12 @@ func (r *Runner) begin(log results.Sink) (*execution, error) {
 
 // aim joins an attack with those who look at it: the log, the judge, the progress line.
 func (r *Runner) aim(clock results.Clock, cfg attacks.Config, logs ...results.Sink) (*execution, error) {
-	x := &execution{Runner: r, clock: clock, judge: NewJudge(r.Plan), recent: &recent{}}
-	x.rec = results.NewRecorder(clock, append(logs, x.judge, x.recent)...)
+	x := &execution{Runner: r, clock: clock, judge: NewJudge(r.Plan), recent: &recent{}, doing: Preparing}
+	sinks := append(logs, x.judge)
+	if r.Progress != nil {
+		sinks = append(sinks, x.recent)
+	}
+	x.rec = results.NewRecorder(clock, sinks...)
 	cfg.Clock, cfg.Sink = clock, x.rec
 	var err error
 	if x.attack, err = attacks.New(cfg); err != nil {
@@ -204,17 +219,22 @@ func (x *execution) play(ctx context.Context, script func(context.Context) error
 	attacked, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(attacked)
+		defer recovered(abort)
 		if err := x.attack.Run(load); err != nil {
 			abort(fmt.Errorf("attack: %w", err))
 		}
 	}()
 	go func() {
 		defer close(watched)
+		defer recovered(abort)
 		x.watch(watching, abort)
 	}()
-	defer func() { // also after a panic
-		err = errors.Join(err, x.revertAll(background))
-		why := context.Cause(phases)
+	why := errPanic
+	defer func() {
+		err = errors.Join(err, x.revertAll(phases))
+		if why == nil { // the watcher's or the attack's, if any
+			why = context.Cause(phases)
+		}
 		early := why != nil && !errors.Is(why, errGate)
 		if early {
 			err = errors.Join(err, x.explain(ctx, why))
@@ -227,10 +247,15 @@ func (x *execution) play(ctx context.Context, script func(context.Context) error
 		cut()
 		err = errors.Join(err, x.tell(results.Event{Kind: results.EventEnd}))
 	}()
-	if why := script(phases); why != nil {
-		abort(why)
-	}
+	why = script(phases)
 	return nil
+}
+
+// recovered turns a panic of a goroutine into the end of the run: what is in force is undone first.
+func recovered(abort context.CancelCauseFunc) {
+	if v := recover(); v != nil {
+		abort(fmt.Errorf("%w: %v\n%s", errPanic, v, debug.Stack()))
+	}
 }
 
 // script is an experiment, from top to bottom. It returns why it did not come to its end.

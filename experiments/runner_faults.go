@@ -11,8 +11,12 @@ import (
 	"github.com/failwhale/failwhale/results"
 )
 
-// evidenceLimit bounds a look for evidence: a stack that is down must not hold up the undo.
-const evidenceLimit = 3 * time.Second
+// evidenceLimit bounds a look for evidence: a stack that is down must not hold up the undo, and hurryLimit
+// when the run is being ended early.
+const (
+	evidenceLimit = 3 * time.Second
+	hurryLimit    = 300 * time.Millisecond
+)
 
 // An armed fault of the plan.
 type armed struct {
@@ -75,7 +79,7 @@ func (x *execution) inspect(ctx context.Context) error {
 		case err != nil:
 			return err
 		default:
-			if err := x.evidence(ctx, a); err != nil {
+			if err := x.evidence(ctx, a, evidenceLimit); err != nil {
 				return err
 			}
 		}
@@ -85,8 +89,8 @@ func (x *execution) inspect(ctx context.Context) error {
 
 // evidence writes down what a fault has touched so far. That it cannot be told is evidence of nothing, and
 // no reason to stop.
-func (x *execution) evidence(ctx context.Context, a *armed) error {
-	ctx, cancel := context.WithTimeout(ctx, evidenceLimit)
+func (x *execution) evidence(ctx context.Context, a *armed, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	event := results.Event{Kind: results.EventEvidence, Fault: a.id, FaultKind: a.kind}
 	evidence, err := a.Evidence(ctx)
@@ -100,8 +104,14 @@ func (x *execution) evidence(ctx context.Context, a *armed) error {
 
 // revert undoes one fault, come what may.
 func (x *execution) revert(ctx context.Context, a *armed) error {
+	limit := evidenceLimit
+	if ctx.Err() != nil {
+		limit = hurryLimit
+	}
 	ctx = context.WithoutCancel(ctx)
-	err := x.evidence(ctx, a)
+	err := x.evidence(ctx, a, limit)
+	x.busy(Undoing)
+	defer x.busy("")
 	event := results.Event{Kind: results.EventRevert, Fault: a.id, FaultKind: a.kind}
 	err = errors.Join(err, x.tell(event))
 	done := a.Revert(ctx)
@@ -109,11 +119,14 @@ func (x *execution) revert(ctx context.Context, a *armed) error {
 	x.armed = slices.DeleteFunc(x.armed, func(b *armed) bool { return b == a })
 	x.mu.Unlock()
 	event.Kind, event.Restored, event.Detail = results.EventReverted, done.Restored, done.Detail
-	err = errors.Join(err, x.tell(event))
-	if done.Err != nil && done.Restored.Harmless() { // harm is told by the event; this is about the journal
+	told := x.tell(event)
+	switch {
+	case done.Restored.Harmless() && done.Err != nil: // about the journal
 		err = errors.Join(err, fmt.Errorf("revert %s: %w", a.id, done.Err))
+	case !done.Restored.Harmless() && told != nil: // else the log tells it
+		err = errors.Join(err, fmt.Errorf("%w: revert %s: %w", ErrHarm, a.id, done.Err))
 	}
-	return err
+	return errors.Join(err, told)
 }
 
 // revertAll undoes what is not undone yet, newest first, and goes on after an error.

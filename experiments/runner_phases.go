@@ -19,7 +19,7 @@ const (
 // enter tells the log and the watcher that a phase begins.
 func (x *execution) enter(phase results.Phase, limit time.Duration) error {
 	x.mu.Lock()
-	x.now, x.ends = phase, x.clock.Now()+limit
+	x.now, x.ends, x.doing = phase, x.clock.Now()+limit, ""
 	x.mu.Unlock()
 	return x.tell(results.Event{Kind: results.EventPhase, Phase: phase})
 }
@@ -62,7 +62,11 @@ func (x *execution) faultPhase(ctx context.Context) error {
 			if err := x.inject(ctx, pending[0]); err != nil {
 				return err
 			}
-			start += x.clock.Now() - now
+			took := x.clock.Now() - now
+			start += took
+			x.mu.Lock()
+			x.ends += took
+			x.mu.Unlock()
 			pending = pending[1:]
 		case now-start >= length.Limit() || len(pending) == 0 && x.judge.Reached(results.Fault):
 			return x.revertAll(ctx)
@@ -86,6 +90,7 @@ func (x *execution) faultPhase(ctx context.Context) error {
 // endLoad lets what is under way drain to its own deadlines, unless ctx ends; told: the log has it why.
 func (x *execution) endLoad(ctx context.Context, attack <-chan struct{}, cut func(), told bool) error {
 	x.attack.Stop()
+	x.busy(Draining)
 	err := x.tell(results.Event{Kind: results.EventLoadEnd})
 	select {
 	case <-attack:
@@ -103,6 +108,8 @@ func (x *execution) endLoad(ctx context.Context, attack <-chan struct{}, cut fun
 func (x *execution) watch(ctx context.Context, abort context.CancelCauseFunc) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+	shows, stop := x.show()
+	defer stop()
 	var died <-chan struct{}
 	if x.reaper != nil {
 		died = x.reaper.Died()
@@ -123,20 +130,52 @@ func (x *execution) watch(ctx context.Context, abort context.CancelCauseFunc) {
 			abort(errors.Join(errGuard, tell))
 			guarded = true
 		}
-		if x.Progress != nil && now-shown >= time.Second-tick/2 {
+		if shows != nil && now-shown >= time.Second-tick/2 {
 			live := x.attack.Live()
 			s := x.snapshot(now)
 			s.InFlight = int(live.InFlight)
 			s.TokensPerSecond = float64(live.Tokens-tokens) / (now - shown).Seconds()
 			shown, tokens = now, live.Tokens
-			x.Progress(s)
+			select {
+			case shows <- s:
+			default: // the terminal is slower than we are, or stopped
+			}
 		}
 	}
 }
 
+// show gives Progress a goroutine of its own: a terminal that blocks must not keep guards from being looked at.
+// Nil: nobody looks. stop ends it, after what it is showing.
+func (x *execution) show() (shows chan<- Snapshot, stop func()) {
+	if x.Progress == nil {
+		return nil, func() {}
+	}
+	c, done := make(chan Snapshot, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		for s := range c {
+			x.Progress(s)
+		}
+	}()
+	return c, func() {
+		close(c)
+		<-done
+	}
+}
+
+// busy says what the run does beside the phase's own business; "": nothing.
+func (x *execution) busy(doing string) {
+	x.mu.Lock()
+	x.doing = doing
+	x.mu.Unlock()
+}
+
 func (x *execution) snapshot(now time.Duration) Snapshot {
 	x.mu.Lock()
-	s := Snapshot{Phase: x.now, Left: max(0, x.ends-now)}
+	s := Snapshot{Phase: x.now, Doing: x.doing}
+	if x.Plan.Phases.Of(x.now).Until.Samples == 0 {
+		s.Left = max(0, x.ends-now)
+	}
 	for _, a := range x.armed {
 		s.Faults = append(s.Faults, a.id)
 	}

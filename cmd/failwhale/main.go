@@ -29,7 +29,8 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	lookupEnv      func(string) (string, bool)
-	self           string // the path that runs this binary again
+	self           string   // the path that runs this binary again
+	args           []string // as run was given them
 }
 
 // self prefers the path by which the binary is known. A binary that was deleted
@@ -73,6 +74,7 @@ func exit(code results.Exit) error {
 }
 
 func (p *program) run(args []string) (code results.Exit) {
+	p.args = args
 	defer func() {
 		if v := recover(); v != nil {
 			fmt.Fprintf(p.stderr, "failwhale: panic: %v\n%s", v, debug.Stack())
@@ -121,7 +123,7 @@ func (p *program) app() *cli.App {
 		c.HideHelpCommand = true
 		c.CustomHelpTemplate = commandHelp
 		if !c.SkipFlagParsing {
-			c.Action = flagsFirst(c)
+			c.Action = p.flagsFirst(c)
 		}
 	}
 	return app
@@ -145,7 +147,7 @@ func onUsageError(_ *cli.Context, err error, _ bool) error {
 
 // flagsFirst wraps a command's action: urfave/cli stops to look for flags at the first argument,
 // so one that comes later would silently be taken for an argument.
-func flagsFirst(c *cli.Command) cli.ActionFunc {
+func (p *program) flagsFirst(c *cli.Command) cli.ActionFunc {
 	action := c.Action
 	return func(ctx *cli.Context) error {
 		args := ctx.Args().Slice()
@@ -153,13 +155,31 @@ func flagsFirst(c *cli.Command) cli.ActionFunc {
 		if i < 0 {
 			return action(ctx)
 		}
-		var given []string
-		for _, name := range ctx.LocalFlagNames() {
-			given = append(given, fmt.Sprintf("--%s=%v", name, ctx.Value(name)))
-		}
+		given := p.args[2 : len(p.args)-len(args)] // program and command, then flags, then args
 		words := slices.Concat([]string{"failwhale", c.Name}, given, args[i:], args[:i])
-		return usage("flag %s comes after an argument; write: %s", args[i], strings.Join(words, " "))
+		return usage("flag %s comes after an argument; write: %s", args[i], shellWords(words))
 	}
+}
+
+// shellWords joins words as a shell reads them, without the values of headers, which may be secret.
+func shellWords(words []string) string {
+	var b strings.Builder
+	for i, w := range words {
+		if i > 0 {
+			b.WriteByte(' ')
+			if strings.TrimLeft(words[i-1], "-") == "header" {
+				w = "NAME: VALUE"
+			}
+		}
+		if strings.HasPrefix(w, "--header=") || strings.HasPrefix(w, "-header=") {
+			w = "--header=NAME: VALUE"
+		}
+		if strings.ContainsAny(w, " \t\n'\"\\$&|;<>()*?`") {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		b.WriteString(w)
+	}
+	return b.String()
 }
 
 func unknownCommand(commands []*cli.Command, name string) error {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -12,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/failwhale/failwhale/results"
 )
 
 // TestMain lets the test binary be failwhale, so that scripts and the processes that failwhale
@@ -30,7 +34,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "written": written, "inforce": inForce, "ask": ask,
+			"exits": exits, "written": written, "inforce": inForce, "ask": ask, "unpack": unpack,
 			"url": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv("URL", frontDoor(ts.ReadFile(args[0])))
 			},
@@ -107,21 +111,22 @@ func ask(ts *testscript.TestScript, _ bool, args []string) {
 func served(handle string, n int) error {
 	url := frontDoor(handle)
 	for i := range n {
-		body := strings.NewReader(`{"model":"8b-chat","max_tokens":5,"messages":[{"role":"user","content":"hello ` + fmt.Sprint(i) + `"}]}`)
+		body := strings.NewReader(`{"model":"8b-chat","stream":true,"max_tokens":5,"messages":[{"role":"user","content":"hello ` + fmt.Sprint(i) + `"}]}`)
 		req, err := http.NewRequest(http.MethodPost, url+"/v1/chat/completions", body)
 		if err != nil {
 			return err
 		}
 		req.Header.Set("Authorization", "Bearer sk-paid")
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
 		if err != nil {
 			return fmt.Errorf("chat %d: %w", i, err)
 		}
-		if err = resp.Body.Close(); err != nil {
-			return err
+		text, err := io.ReadAll(resp.Body)
+		if err = errors.Join(err, resp.Body.Close()); err != nil {
+			return fmt.Errorf("chat %d: %w", i, err)
 		}
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("chat %d: %s", i, resp.Status)
+		if resp.StatusCode != http.StatusOK || !strings.HasSuffix(string(text), "data: [DONE]\n\n") {
+			return fmt.Errorf("chat %d: %s: %s", i, resp.Status, text)
 		}
 	}
 	return nil
@@ -133,4 +138,16 @@ func frontDoor(handle string) string {
 	_, after, _ = strings.Cut(after, `"url": "`)
 	url, _, _ := strings.Cut(after, `"`)
 	return url
+}
+
+// unpack LOG FILE: writes the records of a run's log as text.
+func unpack(ts *testscript.TestScript, _ bool, args []string) {
+	var text []byte
+	for rec, err := range results.ReadLog(ts.MkAbs(args[0])) {
+		ts.Check(err)
+		line, err := json.Marshal(rec)
+		ts.Check(err)
+		text = append(append(text, line...), '\n')
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o600))
 }

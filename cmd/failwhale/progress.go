@@ -1,10 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"io"
 	"math"
+	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/failwhale/failwhale/experiments"
 )
@@ -12,11 +17,9 @@ import (
 // progressLine is a run at a glance, in under a hundred columns.
 func progressLine(s experiments.Snapshot) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-8s", s.Phase)
-	if s.Left > 0 {
+	fmt.Fprintf(&b, "%-9s", cmp.Or(s.Doing, string(s.Phase)))
+	if s.Left > 0 && s.Doing == "" {
 		fmt.Fprintf(&b, " %3.0fs left", s.Left.Round(time.Second).Seconds())
-	} else {
-		b.WriteString("  draining")
 	}
 	fmt.Fprintf(&b, " · %4d in flight · %6.0f tok/s", s.InFlight, s.TokensPerSecond)
 	if !math.IsNaN(s.ErrorRate) {
@@ -35,7 +38,7 @@ func progressLine(s experiments.Snapshot) string {
 func (p *program) progress() func(experiments.Snapshot) {
 	if isTerminal(p.stderr) {
 		return func(s experiments.Snapshot) {
-			fmt.Fprintf(p.stderr, "\r\x1b[K%s", progressLine(s))
+			fmt.Fprintf(p.stderr, "\r\x1b[K%s", clip(progressLine(s), width(p.stderr)-1))
 		}
 	}
 	n := 0
@@ -54,4 +57,22 @@ func (p *program) endProgress() {
 	if isTerminal(p.stderr) {
 		fmt.Fprintln(p.stderr)
 	}
+}
+
+// width is that of the terminal, or what most are at least.
+func width(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+			return columns
+		}
+	}
+	return 80
+}
+
+// clip cuts a line that would wrap: what has wrapped cannot be written over.
+func clip(line string, columns int) string {
+	if all := []rune(line); len(all) > columns {
+		return string(all[:max(0, columns)])
+	}
+	return line
 }

@@ -38,8 +38,17 @@ func (p *program) revertCommand() *cli.Command {
 			ctx, stop := p.interruptible("an undo that has begun goes on; once more to exit at once")
 			defer stop()
 			done, err := journal.Revert(ctx, faults.Selection{Run: c.String("run"), Live: c.Bool("live")})
+			p.showLive(journal)
 			return errors.Join(p.showReverted(done, c.Bool("json")), harm(done, err))
 		},
+	}
+}
+
+// showLive names what is in force and was left alone: in an incident "nothing to undo" is not the whole answer.
+func (p *program) showLive(journal *faults.Journal) {
+	open, _ := journal.Open() // what cannot be read was reported by Revert
+	for _, e := range open {
+		fmt.Fprintf(p.stderr, "left alone: %s is %s, and its run lives (%s): --live undoes it too\n", e, e.State, e.Owner)
 	}
 }
 
@@ -81,20 +90,25 @@ func (p *program) showReverted(done []faults.Result, asJSON bool) error {
 	}
 }
 
-// revertDead undoes what dead runs have left, before a new one begins.
-func (p *program) revertDead(ctx context.Context, journal *faults.Journal) error {
+// revertDead undoes what dead runs have left, before a new one begins. What cannot be undone is said loudly;
+// if it is on the stack of the new run, the journal will not let that begin.
+func (p *program) revertDead(ctx context.Context, journal *faults.Journal) {
 	done, err := journal.Revert(ctx, faults.Selection{})
 	for _, d := range done {
 		fmt.Fprintf(p.stderr, "undid what a dead run had left: %s: %s\n", d.Entry, strings.TrimSpace(string(d.Restored)+" "+d.Detail))
 	}
-	return harm(done, err)
+	if err = harm(done, err); err != nil {
+		fmt.Fprintf(p.stderr, "failwhale: %v\n", err)
+	}
 }
 
 // revertAfterPanic undoes what this process has in force, and says how loud its end must be.
 func (p *program) revertAfterPanic() results.Exit {
 	journal, err := p.journal()
 	if err == nil {
-		err = p.revertDead(context.Background(), journal)
+		var done []faults.Result
+		done, err = journal.Revert(context.Background(), faults.Selection{})
+		err = harm(done, err)
 	}
 	if err != nil {
 		fmt.Fprintf(p.stderr, "failwhale: %v\n", err)

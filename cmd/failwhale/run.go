@@ -68,18 +68,46 @@ func (p *program) runAction(c *cli.Context) error {
 	ctx, stop := p.interruptible("stopping the load and undoing the faults; once more to leave that to the reaper")
 	defer stop()
 	code := results.ExitHeld
+	var all []any
 	for _, plan := range plans {
-		one, err := p.runPlan(ctx, c, plan, overrides)
+		rep, one, err := p.runPlan(ctx, c.String("out"), plan, overrides)
 		if err != nil {
 			fmt.Fprintf(p.stderr, "failwhale: %s: %v\n", plan.Experiment, err)
 		}
 		code = results.Worst(code, one)
+		switch {
+		case rep == nil:
+			all = append(all, map[string]any{"experiment": plan.Experiment, "exit": one, "error": err.Error()})
+		case c.Bool("json"):
+			all = append(all, rep)
+		default:
+			if err := p.show(rep, false); err != nil {
+				return err
+			}
+		}
 		if ctx.Err() != nil {
 			code = results.Worst(code, results.ExitInterrupted)
 			break
 		}
 	}
+	if c.Bool("json") {
+		if err := p.showAll(all); err != nil {
+			return err
+		}
+	}
 	return exit(code)
+}
+
+// showAll writes JSON: the report of one experiment, or an array of the reports of several. What came to no
+// report has its error there.
+func (p *program) showAll(all []any) error {
+	if len(all) != 1 {
+		return p.writeJSON(all)
+	}
+	if rep, ok := all[0].(*results.Report); ok {
+		return rep.WriteJSON(p.stdout)
+	}
+	return p.writeJSON(all[0])
 }
 
 // plan loads an experiment and applies the command line's settings.
@@ -93,6 +121,9 @@ func (p *program) plan(name, stack string, overrides map[string]string) (*experi
 			return nil, fmt.Errorf("--resilience sets the knobs of a stack that the run starts, and --stack names one that runs: " +
 				"give it to failwhale stack instead")
 		}
+		if _, err := targets.ReadHandle(stack); err != nil {
+			return nil, fmt.Errorf("%w: is `failwhale stack --write %s` running?", err, stack)
+		}
 		plan.Stack = targets.Spec{Attach: stack}
 	}
 	if err = plan.Override(overrides); err != nil {
@@ -101,23 +132,24 @@ func (p *program) plan(name, stack string, overrides map[string]string) (*experi
 	return plan, nil
 }
 
-// runPlan executes one plan. An error is what kept it from a verdict; its code says how bad that is.
-func (p *program) runPlan(ctx context.Context, c *cli.Context, plan *experiments.Plan, overrides map[string]string) (results.Exit, error) {
-	dir, err := runDir(c.String("out"), plan.Experiment)
-	if err != nil {
-		return results.ExitUsage, err
-	}
+// runPlan executes one plan. An error says what went wrong with the run itself; without a report it is what
+// kept the run from a verdict. The code takes both into account.
+func (p *program) runPlan(
+	ctx context.Context, out string, plan *experiments.Plan, overrides map[string]string,
+) (*results.Report, results.Exit, error) {
 	journal, err := p.journal()
 	if err != nil {
-		return results.ExitUndecided, err
+		return nil, results.ExitUndecided, err
 	}
-	if err = p.revertDead(ctx, journal); err != nil {
-		return codeOf(err), err
+	p.revertDead(ctx, journal)
+	dir, err := runDir(out, plan.Experiment)
+	if err != nil {
+		return nil, results.ExitUsage, err
 	}
 	fmt.Fprintf(p.stderr, "%s: %s; writing to %s\n", plan.Experiment, plan.Summary(), dir)
 	stack, err := targets.Open(ctx, plan.Stack, targets.Launcher{Argv: []string{p.self, "stack"}, Dir: string(dir)})
 	if err != nil {
-		return results.ExitUndecided, fmt.Errorf("open stack: %w", err)
+		return nil, results.ExitUndecided, fmt.Errorf("open stack: %w", err)
 	}
 	defer func() {
 		if err := stack.Close(context.WithoutCancel(ctx)); err != nil {
@@ -131,22 +163,20 @@ func (p *program) runPlan(ctx context.Context, c *cli.Context, plan *experiments
 	}
 	rep, err := runner.Run(ctx)
 	p.endProgress()
+	code := results.ExitHeld
 	if err != nil {
-		err = &exitError{code: codeOf(err), err: err}
+		code = codeOf(err)
 	}
 	if rep != nil {
-		err = errors.Join(err, p.show(rep, c.Bool("json")))
+		code = results.Worst(code, rep.Exit)
 	}
-	if err != nil {
-		return codeOf(err), err
-	}
-	return rep.Exit, nil
+	return rep, code, err
 }
 
 // codeOf is the exit code of an error that kept a run from a verdict.
 func codeOf(err error) results.Exit {
-	if exit, ok := errors.AsType[*exitError](err); ok {
-		return exit.code
+	if errors.Is(err, experiments.ErrHarm) {
+		return results.ExitHarm
 	}
 	if _, ok := errors.AsType[*faults.BusyError](err); ok {
 		return results.ExitNotInForce

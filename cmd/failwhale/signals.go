@@ -17,6 +17,8 @@ func (p *program) interruptible(said string) (ctx context.Context, stop func()) 
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	// A reader of our output that has gone (| tee, | head) must not end a run that has faults in force.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	done := make(chan struct{})
 	go func() {
 		for n := 0; ; n++ {
@@ -27,8 +29,8 @@ func (p *program) interruptible(said string) (ctx context.Context, stop func()) 
 				if n > 0 {
 					os.Exit(int(results.ExitInterrupted))
 				}
+				cancel(fmt.Errorf("%v", s)) // before anything that a blocked terminal could hold up
 				fmt.Fprintf(p.stderr, "\n%v: %s\n", s, said)
-				cancel(fmt.Errorf("%v", s))
 			}
 		}
 	}()

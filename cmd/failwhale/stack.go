@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -48,7 +50,13 @@ func (p *program) stackAction(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("make a directory for the stack: %w", err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory that stays is no harm
+	defer os.RemoveAll(dir)                    //nolint:errcheck // a temporary directory that stays is no harm
+	if file := c.String("write"); file != "" { // an old handle would name a stack that has ended
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return usage("write handle: %w", err)
+		}
+		defer os.Remove(file) //nolint:errcheck // likewise, at the end
+	}
 	ctx, stop := p.interruptible("ending the stack")
 	defer stop()
 	var lifeline io.Reader

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -48,13 +47,13 @@ func (p *program) validateCommand() *cli.Command {
 // load reads an experiment: a file if there is one of that name, else a drill. Its warnings go to stderr.
 func (p *program) load(name string) (*experiments.Plan, error) {
 	text, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(name, "/.") {
+	if err != nil && !strings.ContainsAny(name, "/.") && !regular(name) {
 		if text, err = drills.Text(name); err != nil {
 			return nil, fmt.Errorf("no file and %w", err)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read experiment: %w", err)
+		return nil, fmt.Errorf("read experiment: %w; an experiment is a file, or the name of a drill (failwhale drills)", err)
 	}
 	plan, err := experiments.Load(name, text, experiments.LoadOptions{Kinds: faults.Kinds()})
 	if err != nil {
@@ -64,4 +63,10 @@ func (p *program) load(name string) (*experiments.Plan, error) {
 		fmt.Fprintf(p.stderr, "warning: %v\n", w)
 	}
 	return plan, nil
+}
+
+// regular reports whether there is a file of this name: a directory does not hide a drill.
+func regular(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir()
 }
