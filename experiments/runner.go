@@ -278,16 +278,41 @@ func (x *execution) script(ctx context.Context) error {
 	return x.phase(ctx, results.Recovery)
 }
 
-// gate keeps the faults from a stack that does not even hold its hypotheses without them.
+// gate keeps the faults from a stack that does not even hold its hypotheses without them, and from one of which
+// this machine cannot tell.
 func (x *execution) gate() error {
-	unsteady := x.judge.Gate()
-	if len(unsteady) == 0 {
+	if late := x.judge.GeneratorBound(); late != "" {
+		return errors.New(late)
+	}
+	event := results.Event{Kind: results.EventGate, Detail: x.hanging()}
+	if unsteady := x.judge.Gate(); len(unsteady) > 0 {
+		f := unsteady[0]
+		event.Claim, event.Detail = f.Claim, fmt.Sprintf("%s in baseline: %s", f.Verdict, f.Why)
+	}
+	if event.Detail == "" {
 		return nil
 	}
-	f := unsteady[0]
-	return errors.Join(errGate, x.tell(results.Event{
-		Kind: results.EventGate, Claim: f.Claim, Detail: fmt.Sprintf("%s in baseline: %s", f.Verdict, f.Why),
-	}))
+	return errors.Join(errGate, x.tell(event))
+}
+
+// A request hangs if it has been under way for this many times as long as those took, on average, that were
+// served, and for longer than a healthy server pauses. By those that ended alone, a stack of which a third hangs
+// would be steady.
+const (
+	hangTimes = 10
+	hangLeast = 3 * time.Second
+)
+
+// hanging says that the baseline has requests that will not end, or "".
+func (x *execution) hanging() string {
+	oldest := x.attack.Live().Oldest
+	for _, p := range x.judge.Report().Phases {
+		usual := time.Duration(float64(p.E2E.Mean) * float64(time.Second))
+		if p.Phase == results.Baseline && p.E2E.N > 0 && oldest > max(hangLeast, hangTimes*usual) {
+			return fmt.Sprintf("a request has been under way for %s, and those that were served took %s", oldest.Round(time.Millisecond), p.E2E.Mean)
+		}
+	}
+	return ""
 }
 
 // explain writes down why a run ended early, unless its log says so already.

@@ -93,13 +93,23 @@ func (x *execution) evidence(ctx context.Context, a *armed, limit time.Duration)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	event := results.Event{Kind: results.EventEvidence, Fault: a.id, FaultKind: a.kind}
-	evidence, err := a.Evidence(ctx)
+	evidence, err := ask(ctx, a)
 	if err != nil {
 		event.Detail = err.Error()
 	} else {
 		event.Evidence = &evidence
 	}
 	return x.tell(event)
+}
+
+// ask keeps a fault that panics from keeping the others from being undone.
+func ask(ctx context.Context, a *armed) (e results.Evidence, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: %v", errPanic, v)
+		}
+	}()
+	return a.Evidence(ctx)
 }
 
 // revert undoes one fault, come what may.

@@ -1,0 +1,323 @@
+package experiments_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/failwhale/failwhale/experiments"
+	"github.com/failwhale/failwhale/faults"
+	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
+)
+
+// TestMain lets the test binary be the reaper that a run starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "reaper" {
+		if err := faults.ReaperCommand(context.Background(), os.Args[2:], os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// A bench is a server whose answers depend on a config file, and all that a run on it needs.
+type bench struct {
+	dir, config string
+	url         string
+	kinds       []faults.Kind
+	hangs       bool // the first request, for as long as its client waits
+}
+
+const goodConfig = `{"serve": true, "note": "as it was"}`
+
+// newBench serves chats while its config file says so, and answers 500 while not.
+func newBench(t *testing.T, more ...faults.Kind) *bench {
+	t.Helper()
+	b := &bench{dir: t.TempDir(), kinds: append(faults.Kinds(), more...)}
+	b.config = filepath.Join(b.dir, "config.json")
+	b.write(t, goodConfig)
+	var first atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if b.hangs && !first.Swap(true) {
+			_, _ = io.Copy(io.Discard, r.Body) // only then is the client's end seen
+			<-r.Context().Done()
+			return
+		}
+		text, err := os.ReadFile(b.config)
+		if err != nil || !strings.Contains(string(text), `"serve": true`) {
+			http.Error(w, `{"error": {"message": "bad config", "type": "server_error"}}`, http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		for range 5 {
+			fmt.Fprint(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word \"},\"finish_reason\":null}]}\n\n")
+			_ = http.NewResponseController(w).Flush() // a client that has left is no news
+		}
+		fmt.Fprint(w, "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"+
+			"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":5,\"total_tokens\":14}}\n\ndata: [DONE]\n\n")
+	}))
+	t.Cleanup(server.Close)
+	b.url = server.URL
+	return b
+}
+
+func (b *bench) write(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bench) read(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(b.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// run executes a plan whose stack is the bench.
+func (b *bench) run(ctx context.Context, t *testing.T, rest string, progress func(experiments.Snapshot)) (*results.Report, error) {
+	t.Helper()
+	text := fmt.Sprintf(`
+experiment: bench
+stack:
+  endpoints: {server: {url: %q}}
+  stores: {config: {file: %q}}
+attack: {profile: {constant: {rate: 50/s}}, clients: [{deadline: 10s}]}
+%s`, b.url, b.config, rest)
+	plan, err := experiments.Load("bench.yaml", []byte(text), experiments.LoadOptions{Kinds: b.kinds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stack, err := targets.Open(ctx, plan.Stack, targets.Launcher{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	journal, err := faults.OpenJournal(filepath.Join(b.dir, "journal"), b.kinds[len(faults.Kinds()):]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := results.CreateRunDir(filepath.Join(b.dir, "runs"), "bench", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := experiments.Runner{
+		Plan: plan, Stack: stack, Journal: journal, Reaper: []string{self, "reaper"}, Dir: dir,
+		Environment: map[string]string{}, LookupEnv: os.LookupEnv, Progress: progress,
+	}
+	return r.Run(ctx)
+}
+
+const shortPhases = "phases: {warmup: 0s, baseline: 2s, fault: 2s, recovery: 2s}\n"
+
+// kinds lists the events of a fault, or of the run itself, in order.
+func kinds(rep *results.Report) []results.EventKind {
+	var all []results.EventKind
+	for _, e := range rep.Events {
+		all = append(all, e.Kind)
+	}
+	return all
+}
+
+// tooSlow skips a test whose machine could not put the load on: the verdict says so, and decides nothing.
+func tooSlow(t *testing.T, rep *results.Report) {
+	t.Helper()
+	if strings.Contains(rep.Why, "generator-bound") {
+		t.Skip("this machine is too slow for the load: " + rep.Why)
+	}
+}
+
+func TestRunnerRefutesAndPutsBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var seen []experiments.Snapshot
+	rep, err := b.run(t.Context(), t, shortPhases+`
+faults: [{config.push: {id: cfg, store: config, set: {serve: false}, ttl: 30s}}]
+hypotheses: [success >= 90% during fault, recovery(success >= 90%) < 2s]
+`, func(s experiments.Snapshot) { seen = append(seen, s) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	tooSlow(t, rep)
+	if rep.Exit != results.ExitRefuted || rep.Findings[0].Verdict != results.Refuted || rep.Findings[1].Verdict != results.Held {
+		t.Errorf("Run() = exit %d, %s: %+v; want 1: the first claim refuted, the second held", rep.Exit, rep.Why, rep.Findings)
+	}
+	if got := rep.Faults[0]; got.Restored != results.RestoredOK || got.Injected == 0 || got.RevertedAt < got.InForce {
+		t.Errorf("fault = %+v; want it injected, then restored", got)
+	}
+	if got := b.read(t); got != goodConfig {
+		t.Errorf("config after the run = %s; want %s", got, goodConfig)
+	}
+	inForce := slices.ContainsFunc(seen, func(s experiments.Snapshot) bool { return slices.Equal(s.Faults, []string{"cfg"}) })
+	if !inForce {
+		t.Errorf("snapshots = %+v; want one with cfg in force", seen)
+	}
+}
+
+func TestRunnerEndsAtAGuard(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	rep, err := b.run(t.Context(), t, `
+phases: {warmup: 0s, baseline: 2s, fault: 60s, recovery: 60s}
+faults: [{config.push: {store: config, set: {serve: false}, ttl: 120s}}]
+guards: [success < 50% for 2s]
+hypotheses: [success >= 1% during fault]
+`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tooSlow(t, rep)
+	if rep.Exit != results.ExitRefuted || rep.Duration > 40*time.Second {
+		t.Errorf("Run() = exit %d after %s, %s; want 1, ended by the guard", rep.Exit, rep.Duration, rep.Why)
+	}
+	if got := kinds(rep); !slices.Contains(got, results.EventGuard) || got[len(got)-1] != results.EventEnd {
+		t.Errorf("events = %v; want the guard's among them and an end", got)
+	}
+	if got := b.read(t); got != goodConfig {
+		t.Errorf("config after the run = %s; want %s", got, goodConfig)
+	}
+}
+
+func TestRunnerIsInterrupted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	rep, err := b.run(ctx, t, `
+phases: {warmup: 0s, baseline: 2s, fault: 60s}
+faults: [{config.push: {store: config, set: {serve: false}, ttl: 120s}}]
+hypotheses: [success >= 1% during fault]
+`, func(s experiments.Snapshot) {
+		if len(s.Faults) > 0 {
+			cancel(errors.New("the user has had enough"))
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Exit != results.ExitInterrupted || !strings.Contains(rep.Why, "had enough") {
+		t.Errorf("Run() = exit %d, %s; want 130, because the user had enough", rep.Exit, rep.Why)
+	}
+	if got := b.read(t); got != goodConfig {
+		t.Errorf("config after the run = %s; want %s", got, goodConfig)
+	}
+}
+
+func TestRunnerLeavesAnothersChangeAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const theirs = `{"serve": true, "note": "mended by hand"}`
+	changed := false
+	rep, err := b.run(t.Context(), t, shortPhases+`
+faults: [{config.push: {store: config, set: {serve: false}, ttl: 30s}}]
+hypotheses: [success >= 1% during fault]
+`, func(s experiments.Snapshot) {
+		if len(s.Faults) > 0 && !changed {
+			changed = true
+			b.write(t, theirs)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Exit != results.ExitHarm || rep.Faults[0].Restored != results.RestoredDrift {
+		t.Errorf("Run() = exit %d, %s; want 6: drifted", rep.Exit, rep.Faults[0].Restored)
+	}
+	if got := b.read(t); got != theirs {
+		t.Errorf("config after the run = %s; want %s", got, theirs)
+	}
+}
+
+func TestRunnerUndoesNewestFirst(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	rep, err := b.run(t.Context(), t, shortPhases+`
+faults:
+  - config.push: {id: first, store: config, set: {note: first}, at: 0s, ttl: 30s}
+  - config.push: {id: second, store: config, set: {note: second}, at: 500ms, ttl: 30s}
+hypotheses: [success >= 90% during fault]
+`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tooSlow(t, rep)
+	first, second := rep.Faults[0], rep.Faults[1]
+	if rep.Exit != results.ExitHeld || first.RevertedAt < second.RevertedAt {
+		t.Errorf("Run() = exit %d, %s; first reverted at %s, second at %s; want 0, and the second first",
+			rep.Exit, rep.Why, first.RevertedAt, second.RevertedAt)
+	}
+	if got := b.read(t); got != goodConfig {
+		t.Errorf("config after the run = %s; want %s", got, goodConfig)
+	}
+}
+
+func TestRunnerInjectsNothingWhereRequestsHang(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.hangs = true
+	rep, err := b.run(t.Context(), t, `
+phases: {warmup: 0s, baseline: 5s, fault: 2s}
+faults: [{config.push: {store: config, set: {serve: false}, ttl: 30s}}]
+hypotheses: [success >= 90% during fault]
+`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tooSlow(t, rep)
+	if rep.Exit != results.ExitNotSteady || rep.Faults[0].Injected != 0 || !strings.Contains(rep.Why, "under way") {
+		t.Errorf("Run() = exit %d, %s; want 3 because of what hangs, and nothing injected", rep.Exit, rep.Why)
+	}
+}
+
+// A fragile fault panics when it is injected, and again when it is asked for evidence.
+type fragile struct {
+	Name string `yaml:"name" json:"name"`
+}
+
+func (*fragile) Prepare(context.Context, *targets.Stack) error { return nil }
+func (*fragile) Inject(context.Context, *targets.Stack) error  { panic("not with me") }
+func (*fragile) Evidence(context.Context, *targets.Stack) (results.Evidence, error) {
+	panic("no evidence but this")
+}
+
+func (*fragile) Revert(context.Context, *targets.Stack) (results.Restored, error) {
+	return results.RestoredUnneed, nil
+}
+
+func TestRunnerUndoesBeforeItPanics(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, faults.Kind{Name: "fragile", Doc: "panics", New: func() faults.Fault { return new(fragile) }})
+	defer func() {
+		if v := recover(); v == nil {
+			t.Error("Run() returned; want the panic passed on")
+		}
+		if got := b.read(t); got != goodConfig {
+			t.Errorf("config after the panic = %s; want %s", got, goodConfig)
+		}
+	}()
+	_, err := b.run(t.Context(), t, shortPhases+`
+faults:
+  - config.push: {store: config, set: {serve: false}, ttl: 30s}
+  - fragile: {name: x, at: 500ms, ttl: 30s}
+hypotheses: [success >= 1% during fault]
+`, nil)
+	t.Error(err)
+}
