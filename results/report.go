@@ -76,18 +76,23 @@ type Finding struct {
 	N int `json:"n"`
 }
 
+// AfterAKill is what a user does about a run that was killed before its faults were reverted.
+const AfterAKill = "run `failwhale revert`; if it finds nothing to undo, the reaper has undone it"
+
 // A Report is the judgement of one run's log. It holds no path and no time of
 // judging: the same log gives the same bytes.
 type Report struct {
-	Version    int           `json:"version"`
-	Experiment string        `json:"experiment"`
-	About      string        `json:"about,omitempty"`
-	Verdict    Verdict       `json:"verdict"`
-	Exit       Exit          `json:"exit"`
-	Why        string        `json:"why"` // the sentence that explains Exit
-	Started    time.Time     `json:"started"`
-	Duration   time.Duration `json:"duration_ns"` // of the log, start to last record
-	Seed       uint64        `json:"seed"`
+	Version    int    `json:"version"`
+	Experiment string `json:"experiment"`
+	About      string `json:"about,omitempty"`
+	// Stack is what was tested, in one line without secrets; empty where the log does not tell.
+	Stack    string        `json:"stack,omitempty"`
+	Verdict  Verdict       `json:"verdict"`
+	Exit     Exit          `json:"exit"`
+	Why      string        `json:"why"` // the sentence that explains Exit
+	Started  time.Time     `json:"started"`
+	Duration time.Duration `json:"duration_ns"` // of the log, start to last record
+	Seed     uint64        `json:"seed"`
 	// Overrides are the command-line settings that changed the plan.
 	Overrides map[string]string `json:"overrides,omitempty"`
 	// Torn: the log has no proper end; the run was killed. What is there was judged.

@@ -25,8 +25,22 @@ import (
 // in one go: json.Marshal scans again what a MarshalJSON wrote, which takes more
 // than twice as long, and the log is written while the load is on.
 
-// chunkUnit is the resolution of a chunk's stamp in the log.
-const chunkUnit = 10 * time.Microsecond
+// The log's resolution, of times and of the chunks' stamps.
+const (
+	timeUnit  = time.Microsecond
+	chunkUnit = 10 * time.Microsecond
+)
+
+// logTime is a time as the log keeps it: 0 stays 0, and nothing else becomes it.
+func logTime(d time.Duration) time.Duration {
+	if d == 0 {
+		return 0
+	}
+	return max(d.Truncate(timeUnit), timeUnit)
+}
+
+// logChunk is a chunk's stamp as the log keeps it.
+func logChunk(at time.Duration) time.Duration { return at.Round(chunkUnit) }
 
 type sampleJSON struct {
 	Index      uint64        `json:"n"`
@@ -70,14 +84,14 @@ type micros int64
 // UnmarshalJSON reads a whole number that a time.Duration can hold.
 func (m *micros) UnmarshalJSON(text []byte) error {
 	x, err := strconv.ParseInt(string(text), 10, 64)
-	if err != nil || x < 0 || x > math.MaxInt64/int64(time.Microsecond) {
+	if err != nil || x < 0 || x > math.MaxInt64/int64(timeUnit) {
 		return fmt.Errorf("read a time: %.40q isn't a whole number of microseconds", text)
 	}
 	*m = micros(x)
 	return nil
 }
 
-func (m micros) duration() time.Duration { return time.Duration(m) * time.Microsecond }
+func (m micros) duration() time.Duration { return time.Duration(m) * timeUnit }
 
 // ints is a list of whole numbers, read without reflection: most of a log is in them.
 type ints []int64
@@ -158,7 +172,7 @@ func appendChunks(b []byte, chunks []Chunk) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		at := int64(c.At.Round(chunkUnit) / chunkUnit)
+		at := int64(logChunk(c.At) / chunkUnit)
 		b = strconv.AppendInt(b, at-before, 10)
 		before = at
 		tokens = tokens || c.Tokens != 1
@@ -237,13 +251,13 @@ func appendLabels(b []byte, labels Labels) []byte {
 	return append(b, '}')
 }
 
-// appendTime leaves 0 out, and keeps a time that is not 0 from becoming it.
+// appendTime leaves 0 out.
 func appendTime(b []byte, key string, d time.Duration) []byte {
 	if d == 0 {
 		return b
 	}
 	b = append(b, key...)
-	return strconv.AppendInt(b, max(int64(d/time.Microsecond), 1), 10)
+	return strconv.AppendInt(b, int64(logTime(d)/timeUnit), 10)
 }
 
 func appendInt(b []byte, key string, n int) []byte {

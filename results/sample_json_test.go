@@ -188,3 +188,39 @@ func BenchmarkSampleJSON(b *testing.B) {
 		}
 	})
 }
+
+// AsLogged is what the log gives back, of samples to the nanosecond and of texts that are none.
+func TestAsLoggedIsWhatTheLogGivesBack(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	at := func() time.Duration { return time.Duration(rng.Int64N(int64(time.Minute))) }
+	odd := fullSample()
+	odd.Due, odd.Sent, odd.Done, odd.FirstByte, odd.Role = at(), at(), at(), at(), 1
+	for i := range odd.Chunks {
+		odd.Chunks[i].At = time.Duration(i+1)*time.Second + at()/1e6
+	}
+	odd.Error, odd.Finish, odd.Usage.Source = "cut in \xe2\x82", "\xff", "ser\xfever"
+	odd.Attempts[0].Sent, odd.Attempts[0].Error = at(), "\x80 \u2028"
+	odd.Labels = results.Labels{"a\xff": "1", "a\xfe": "2", "b": "\xffx", "c": "plain"}
+	room := make([]results.Chunk, 0, 1)
+	for name, s := range map[string]*results.Sample{
+		"zero": {}, "full": fullSample(), "odd": odd, "empty": {Labels: results.Labels{}, Chunks: []results.Chunk{}, Attempts: []results.Attempt{}},
+	} {
+		text, err := json.Marshal(s)
+		if err != nil {
+			t.Fatalf("%s: json.Marshal: %v", name, err)
+		}
+		var want results.Sample
+		if err := json.Unmarshal(text, &want); err != nil {
+			t.Fatalf("%s: json.Unmarshal: %v", name, err)
+		}
+		before := *s
+		for _, chunks := range [][]results.Chunk{nil, room, make([]results.Chunk, 3, 100)} {
+			if diff := cmp.Diff(want, s.AsLogged(chunks)); diff != "" {
+				t.Errorf("%s: AsLogged (-the log's +got):\n%s", name, diff)
+			}
+		}
+		if diff := cmp.Diff(before, *s); diff != "" {
+			t.Errorf("%s: AsLogged changed the sample (-before +after):\n%s", name, diff)
+		}
+	}
+}

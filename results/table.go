@@ -111,21 +111,45 @@ func (r *Report) headline(s *screen) error {
 	if r.Why != "" {
 		s.text("", bold, plain(r.Why))
 	}
-	if r.Exit == ExitHarm {
-		s.text("", red, "Something may still be broken: see FAULTS, and run `failwhale revert`.")
+	r.advice(s)
+	var run []string
+	if r.Stack != "" {
+		run = append(run, plain(r.Stack))
 	}
-	if r.Torn {
-		s.text("", yellow, "The log has no proper end: the run was killed. What is there was judged.")
-	}
-	run := []string{
-		"began " + r.Started.UTC().Format("2006-01-02 15:04:05 UTC"), "took " + at(r.Duration),
+	run = append(
+		run,
+		"began "+r.Started.UTC().Format("2006-01-02 15:04:05 UTC"), "took "+at(r.Duration),
 		fmt.Sprintf("seed %d", r.Seed),
-	}
+	)
 	for _, name := range slices.Sorted(maps.Keys(r.Overrides)) {
 		run = append(run, plain(name+"="+r.Overrides[name]))
 	}
 	s.text("", dim, strings.Join(append(run, fmt.Sprintf("exit %d", r.Exit)), " · "))
 	return nil
+}
+
+// advice says what to do about harm, and about a run that was killed.
+func (r *Report) advice(s *screen) {
+	var open, broken, drifted bool
+	for _, f := range r.Faults {
+		open = open || f.Injected != 0 && f.Restored == ""
+		drifted = drifted || f.Restored == RestoredDrift
+		broken = broken || f.Restored == RestoredFailed || f.Restored == "" && f.Injected != 0
+	}
+	if r.Exit == ExitHarm && (broken || !drifted) {
+		s.text("", red, "Something may still be broken: see FAULTS, and run `failwhale revert`.")
+	}
+	if r.Exit == ExitHarm && drifted {
+		s.text("", red, "drifted: someone else changed it meanwhile, and it was left as it is: the original is in the journal's entry.")
+	}
+	if !r.Torn {
+		return
+	}
+	words := "The log has no proper end: the run was killed. What is there was judged."
+	if open && !strings.Contains(r.Why, AfterAKill) {
+		words += " A fault was in force: " + AfterAKill + "."
+	}
+	s.text("", yellow, words)
 }
 
 // claimWidth leaves room for the figures beside a claim and its reasons.

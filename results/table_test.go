@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func slice(label, value string, phase results.Phase, n int, success, ttft, token
 func refuted() *results.Report {
 	return &results.Report{
 		Version: 1, Experiment: "a bad router config reaches every region",
-		About: "Reproduces 2024-11-08.", Verdict: results.Refuted, Exit: results.ExitRefuted,
+		About: "Reproduces 2024-11-08.", Stack: "reference stack stack-662a7cce, flawed, queue=hardened", Verdict: results.Refuted, Exit: results.ExitRefuted,
 		Why:     `success{tier="paid"} >= 99% during fault: 51.2 % of 998 requests, and the baseline had 100 %`,
 		Started: time.Date(2026, 11, 22, 14, 47, 3, 0, time.UTC), Duration: 58312 * ms, Seed: 20241108,
 		Overrides: map[string]string{"resilience": "flawed"},
@@ -260,6 +261,50 @@ func TestTable(t *testing.T) {
 	}, "\n")
 	if diff := cmp.Diff(want, out.String()); err != nil || diff != "" {
 		t.Errorf("Table = %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// What to do depends on what became of the faults.
+func TestTheTableAdvises(t *testing.T) {
+	const (
+		undo = "Something may still be broken: see FAULTS, and run `failwhale revert`."
+		left = "drifted: someone else changed it meanwhile, and it was left as it is: the original is in the journal's entry."
+		look = "run `failwhale revert`; if it finds nothing to undo, the reaper has undone it"
+	)
+	fault := func(injected time.Duration, r results.Restored) results.FaultReport {
+		return results.FaultReport{ID: "f", Kind: "config.push", Injected: injected, Restored: r}
+	}
+	never := fault(0, "")
+	for name, tc := range map[string]struct {
+		report results.Report
+		want   []string
+	}{
+		"held":     {results.Report{Faults: []results.FaultReport{fault(1, results.RestoredOK)}}, nil},
+		"drifted":  {results.Report{Exit: results.ExitHarm, Faults: []results.FaultReport{fault(1, results.RestoredDrift), never}}, []string{left}},
+		"failed":   {results.Report{Exit: results.ExitHarm, Faults: []results.FaultReport{fault(1, results.RestoredFailed), never}}, []string{undo}},
+		"in force": {results.Report{Exit: results.ExitHarm, Faults: []results.FaultReport{fault(1, "")}}, []string{undo}},
+		"both": {
+			results.Report{Exit: results.ExitHarm, Faults: []results.FaultReport{fault(1, results.RestoredDrift), fault(1, results.RestoredFailed)}},
+			[]string{undo, left},
+		},
+		"killed":               {results.Report{Torn: true, Exit: results.ExitRefuted, Faults: []results.FaultReport{fault(1, "")}}, []string{look}},
+		"killed, and said so":  {results.Report{Torn: true, Why: "so " + results.AfterAKill, Faults: []results.FaultReport{fault(1, "")}}, []string{look}},
+		"killed before a harm": {results.Report{Torn: true, Exit: results.ExitUndecided, Faults: []results.FaultReport{never}}, nil},
+	} {
+		var out bytes.Buffer
+		if err := tc.report.WriteTable(&out, results.TableOptions{}); err != nil {
+			t.Fatalf("%s: WriteTable: %v", name, err)
+		}
+		text := strings.Join(strings.Fields(out.String()), " ")
+		for _, words := range []string{undo, left, look} {
+			want := 0
+			if slices.Contains(tc.want, words) {
+				want = 1
+			}
+			if got := strings.Count(text, words); got != want {
+				t.Errorf("%s: the table says %d times %q; want %d\n%s", name, got, words, want, out.String())
+			}
+		}
 	}
 }
 
