@@ -84,7 +84,7 @@ func New(cfg Config) (*Attack, error) {
 		a.clients = []Client{{}}
 	}
 	sum := 0.0
-	for i, part := range shares(a.clients) {
+	for i, part := range Shares(a.clients) {
 		a.clients[i].Deadline = cmp.Or(a.clients[i].Deadline, DefaultDeadline)
 		sum += part
 		a.upTo = append(a.upTo, sum)

@@ -77,8 +77,9 @@ func ValidateClients(clients []Client) []error {
 	return errs
 }
 
-// shares returns the part of each client, in order; they come to 1.
-func shares(clients []Client) []float64 {
+// Shares returns the part of all requests that each client makes, in order: a client without a share has an
+// equal part of what the others leave. For clients that ValidateClients has nothing against they come to 1.
+func Shares(clients []Client) []float64 {
 	parts := make([]float64, len(clients))
 	sum, open := 0.0, 0
 	for i, c := range clients {

@@ -91,7 +91,7 @@ func (c *checker) part(labels results.Labels) float64 {
 	part := 1.0
 	if tier, ok := labels["tier"]; ok {
 		part = 0
-		for i, share := range shares(c.plan.Attack.Clients) {
+		for i, share := range attacks.Shares(c.plan.Attack.Clients) {
 			if c.plan.Attack.Clients[i].Tier == tier {
 				part += share
 			}
@@ -101,24 +101,4 @@ func (c *checker) part(labels results.Labels) float64 {
 		part /= float64(len(c.regions()))
 	}
 	return part
-}
-
-// shares gives each client's part of all requests: a client without one takes an equal part of
-// what the others leave.
-func shares(clients []attacks.Client) []float64 {
-	left, open := 1.0, 0
-	for _, c := range clients {
-		left -= float64(c.Share)
-		if c.Share == 0 {
-			open++
-		}
-	}
-	all := make([]float64, len(clients))
-	for i, c := range clients {
-		all[i] = float64(c.Share)
-		if c.Share == 0 {
-			all[i] = max(0, left) / float64(open)
-		}
-	}
-	return all
 }

@@ -153,11 +153,10 @@ type GPU struct {
 // Set reads one setting as the command line has it: "edge=flawed".
 func (k *Knobs) Set(setting string) error {
 	name, value, ok := strings.Cut(setting, "=")
-	knob := map[string]*Resilience{
-		"edge": &k.Edge, "router": &k.Router, "config": &k.Config, "sessions": &k.Sessions, "queue": &k.Queue,
-	}[name]
-	if !ok || knob == nil {
-		return fmt.Errorf("knob %q isn't one of [edge router config sessions queue]=flawed or hardened", setting)
+	for _, knob := range k.all() {
+		if ok && knob.name == name {
+			return knob.set.UnmarshalText([]byte(value))
+		}
 	}
-	return knob.UnmarshalText([]byte(value))
+	return fmt.Errorf("knob %q isn't one of [edge router config sessions queue]=flawed or hardened", setting)
 }

@@ -1,7 +1,6 @@
 package refstack
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -10,12 +9,10 @@ import (
 	"github.com/failwhale/failwhale/targets"
 )
 
-// Resolve fills in what ref leaves open, as targets.Reference says, and refuses what cannot be started.
+// Resolve fills in what ref leaves open, as targets.Reference.Resolved does, and refuses what cannot be started.
 func Resolve(ref targets.Reference) (targets.Reference, error) {
 	var errs []error
-	if len(ref.Regions) == 0 {
-		ref.Regions = []string{"east", "west", "central"}
-	}
+	ref = ref.Resolved()
 	name := regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 	seen := map[string]bool{}
 	for _, r := range ref.Regions {
@@ -27,17 +24,14 @@ func Resolve(ref targets.Reference) (targets.Reference, error) {
 		}
 		seen[r] = true
 	}
-	ref.Replicas = cmp.Or(ref.Replicas, 4)
 	if ref.Replicas < 1 || ref.Replicas > 64 || len(ref.Regions) > 16 {
 		errs = append(errs, fmt.Errorf("%d regions of %d replicas: want 1 to 16 of 1 to 64", len(ref.Regions), ref.Replicas))
 	}
-	ref.Resilience = cmp.Or(ref.Resilience, targets.Hardened)
 	errs = append(errs, settle("resilience", &ref.Resilience))
 	for knob, set := range map[string]*targets.Resilience{
 		"edge": &ref.Knobs.Edge, "router": &ref.Knobs.Router, "config": &ref.Knobs.Config,
 		"sessions": &ref.Knobs.Sessions, "queue": &ref.Knobs.Queue,
 	} {
-		*set = cmp.Or(*set, ref.Resilience)
 		errs = append(errs, settle("knob "+knob, set))
 	}
 	return ref, errors.Join(errs...)
@@ -67,7 +61,7 @@ func (s *supervisor) handle(control string, cfg Config) (targets.Handle, error) 
 			Labels: map[string]targets.Label{"region": {Header: headerRegion}, "replica": {Header: headerReplica}},
 		}},
 		Regions: map[string]targets.Region{},
-		Stores: map[string]targets.Store{"router_config": {
+		Stores: map[string]targets.Store{targets.RouterConfig: {
 			URL: shared + configPath, Readers: shared + configPath + "/readers",
 		}},
 		GPUs: map[string]targets.GPU{},
@@ -79,13 +73,13 @@ func (s *supervisor) handle(control string, cfg Config) (targets.Handle, error) 
 			links = append(links, r.Link)
 		}
 		for i := range t.Reference.Replicas {
-			h.GPUs[fmt.Sprintf("%s/%d", r.Name, i)] = targets.GPU{
+			h.GPUs[targets.GPUName(r.Name, i)] = targets.GPU{
 				UUID: t.uuid(r.Name, i), SMI: slices.Concat(cfg.SMIArgv, []string{"--host", t.hostFile(r.Name)}), Clocks: targets.Unlocked,
 			}
 		}
 	}
 	if len(links) > 0 { // with one region, nothing reaches the store over a link
-		h.Dependencies = map[string]targets.Dependency{"session_store": {Control: shared, Links: links}}
+		h.Dependencies = map[string]targets.Dependency{targets.SessionStore: {Control: shared, Links: links}}
 	}
 	return h, nil
 }

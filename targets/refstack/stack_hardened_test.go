@@ -3,9 +3,11 @@ package refstack_test
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +19,7 @@ import (
 func TestHardenedStack(t *testing.T) {
 	s := startStack(t, targets.Hardened)
 	t.Run("serves", func(t *testing.T) { s.T = t; serves(s) })
+	t.Run("has the roles that plans are checked by", func(t *testing.T) { s.T = t; hasRoles(s) })
 	t.Run("refuses in OpenAI's words", func(t *testing.T) { s.T = t; refuses(s) })
 	t.Run("metrics", func(t *testing.T) { s.T = t; exposes(s) })
 	t.Run("a dead region is steered around", func(t *testing.T) { s.T = t; outlivesRegion(s) })
@@ -25,6 +28,21 @@ func TestHardenedStack(t *testing.T) {
 	t.Run("a good config is followed", func(t *testing.T) { s.T = t; followsConfig(s) })
 	t.Run("a slow store is left out", func(t *testing.T) { s.T = t; leavesStore(s) })
 	s.T = t
+}
+
+func hasRoles(s *testStack) {
+	want, _ := targets.Spec{Reference: &targets.Reference{Replicas: 2}}.Roles()
+	got := map[string][]string{
+		"region": slices.Collect(maps.Keys(s.Regions)), "store": slices.Collect(maps.Keys(s.Stores)),
+		"dependency": slices.Collect(maps.Keys(s.Dependencies)), "gpu": slices.Collect(maps.Keys(s.GPUs)),
+	}
+	for role := range want {
+		slices.Sort(want[role])
+		slices.Sort(got[role])
+		if !slices.Equal(want[role], got[role]) {
+			s.Errorf("the stack has %s %q; Spec.Roles() says %q", role, got[role], want[role])
+		}
+	}
 }
 
 func serves(s *testStack) {
