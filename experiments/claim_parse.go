@@ -162,7 +162,7 @@ func (p *claimParser) phase() results.Phase {
 	case t.text == string(results.Warmup):
 		p.fail(t, "warmup counts nowhere: write during baseline")
 	default:
-		p.fail(t, "%s is not a phase: write %s%s", t, oneOf(names), didYouMean(t.text, names))
+		p.fail(t, "%s is not a phase: write %s%s", t, oneOf(names), DidYouMean(t.text, names))
 	}
 	return ""
 }

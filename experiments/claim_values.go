@@ -62,7 +62,7 @@ func (p *claimParser) stat(t token) Metric {
 	case t.text == "avg", t.text == "average":
 		p.fail(t, "unknown word %s; did you mean mean?", t)
 	default:
-		hint := didYouMean(t.text, known())
+		hint := DidYouMean(t.text, known())
 		if hint == "" {
 			hint = "; known are " + strings.Join(known(), ", ")
 		}
@@ -81,7 +81,7 @@ func (p *claimParser) stat(t token) Metric {
 				all = append(all, d.name)
 			}
 		}
-		p.fail(name, "%s is not a distribution: write %s%s", name, oneOf(all), didYouMean(name.text, all))
+		p.fail(name, "%s is not a distribution: write %s%s", name, oneOf(all), DidYouMean(name.text, all))
 	}
 	m.Name = name.text
 	m.Labels = p.labels()

@@ -113,7 +113,7 @@ func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value, more ...
 }
 
 func (d *decoder) unknownKey(p pair, path string, known []string) {
-	hint := didYouMean(p.key, known)
+	hint := DidYouMean(p.key, known)
 	if hint == "" && len(known) > 0 {
 		hint = "; known are " + strings.Join(known, ", ")
 	}

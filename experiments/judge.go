@@ -113,16 +113,16 @@ func (j *Judge) event(e *results.Event) {
 func (j *Judge) Gate() []results.Finding {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var steady []results.Finding
+	var unsteady []results.Finding
 	for _, t := range j.claims {
 		if t.claim.During != results.Fault || !t.claim.Absolute() {
 			continue
 		}
 		if f := j.weigh(t, inBaseline, true); f.verdict != results.Held {
-			steady = append(steady, f.finding(t.claim))
+			unsteady = append(unsteady, f.finding(t.claim))
 		}
 	}
-	return steady
+	return unsteady
 }
 
 // Breached returns the first guard that is breached, at a time of the run's clock, and true; or

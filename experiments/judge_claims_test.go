@@ -99,12 +99,19 @@ func TestClaimsAreDecidedByTheirSamples(t *testing.T) {
 		{claim: "mean(ttft) < 1s", n: 30, want: results.Held, observed: "100 ms", bound: "< 1s"},
 		{claim: "mean(ttft) < 1s", n: 29, want: results.Undecided, observed: "100 ms", bound: "< 1s", why: "it takes 30"},
 		{claim: "mean(ttft) < 1s", n: 29, bad: 1, spoil: reset, want: results.Refuted, observed: "inf", bound: "< 1s", why: "1 of 29 failed without a first token and count as infinite"},
-		// counts, ratios and rates need traffic and no more
-		{claim: "leaks == 0", n: 1, want: results.Held, observed: "0", bound: "== 0"},
+		// a leak is refuted by one, and none is told by many
+		{claim: "leaks == 0", n: 381, want: results.Held, observed: "0", bound: "== 0"},
+		{claim: "leaks == 0", n: 380, want: results.Undecided, observed: "0", bound: "== 0", why: "it takes 381"},
+		{claim: "leaks == 0", n: 5, bad: 1, spoil: leaking, want: results.Refuted, observed: "1", bound: "== 0", why: "5 samples already refute it"},
+		{claim: "leaks <= 1", n: 5, bad: 1, spoil: leaking, want: results.Undecided, observed: "1", bound: "<= 1", why: "it takes 381"},
+		{claim: "leaks < 1", n: 5, bad: 1, spoil: leaking, want: results.Refuted, observed: "1", bound: "< 1"},
+		{claim: "leaks == 2", n: 5, bad: 1, spoil: leaking, want: results.Undecided, observed: "1", bound: "== 2", why: "it takes 381"},
+		{claim: "leaks <= 1", n: 400, bad: 2, spoil: leaking, want: results.Refuted, observed: "2", bound: "<= 1"},
 		{claim: "leaks == 0", n: 0, want: results.Undecided, bound: "== 0", why: "no request of the fault phase tells"},
 		{claim: "success >= 99%", n: 0, want: results.Undecided, bound: ">= 99 %", why: "no request of the fault phase tells"},
-		{claim: "amplification <= 1.5", n: 10, bad: 5, spoil: retriedOnce, want: results.Held, observed: "1.5", bound: "<= 1.5", why: "15 attempts for 10 requests"},
-		{claim: "amplification < 1.5", n: 10, bad: 5, spoil: retriedOnce, want: results.Refuted, observed: "1.5", bound: "< 1.5"},
+		{claim: "amplification <= 1.5", n: 30, bad: 15, spoil: retriedOnce, want: results.Held, observed: "1.5", bound: "<= 1.5", why: "45 attempts for 30 requests"},
+		{claim: "amplification <= 1.5", n: 29, bad: 1, spoil: retriedOnce, want: results.Undecided, observed: "1.03", bound: "<= 1.5", why: "it takes 30"},
+		{claim: "amplification < 1.5", n: 30, bad: 15, spoil: retriedOnce, want: results.Refuted, observed: "1.5", bound: "< 1.5"},
 		{claim: "stalled(1s) <= 1%", n: 400, bad: 4, spoil: stalling(1.5), want: results.Held, observed: "1.0 %", bound: "<= 1 %"},
 		{claim: "stalled(1s) <= 1%", n: 400, bad: 5, spoil: stalling(1.5), want: results.Refuted, observed: "1.2 %", bound: "<= 1 %"},
 		{claim: "tokens_per_second >= 300/s", n: 400, want: results.Held, observed: "364/s", bound: ">= 300/s"},
@@ -132,6 +139,12 @@ func TestClaimsAreDecidedByTheirSamples(t *testing.T) {
 			}
 		})
 	}
+}
+
+func leaking(due float64) *results.Sample {
+	x := served(due)
+	x.Outcome = results.WrongUser
+	return x
 }
 
 func retriedOnce(due float64) *results.Sample {

@@ -3,30 +3,9 @@ package experiments
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/failwhale/failwhale/results"
 )
-
-// Past these the run says more about the load generator than about the stack, and decides nothing:
-// more than lagShare of all requests were sent over lagBound late, which is to say that p99(lag) is
-// over lagBound. Latency counts from Due, so that 50 ms of our own lateness are a quarter of the
-// tightest TTFT that anyone promises (200 ms) and would decide claims.
-const (
-	lagBound = 50 * time.Millisecond
-	lagShare = 0.01
-)
-
-// generatorBound says that we were too late ourselves, or "".
-func (j *Judge) generatorBound() string {
-	lag := j.lag()
-	late := lag.N() - lag.CountAtMost(lagBound.Seconds())
-	if lag.N() == 0 || float64(late) <= lagShare*float64(lag.N()) {
-		return ""
-	}
-	return fmt.Sprintf("generator-bound: %d of %d requests were sent over %s late (p99 %s), so the figures tell of this machine and not of the stack",
-		late, lag.N(), lagBound, results.Seconds(lag.Quantile(0.99)))
-}
 
 // void says why nothing that was seen during and after the faults decides anything, or "".
 func (j *Judge) void() string {
@@ -66,11 +45,15 @@ func (j *Judge) findings() []results.Finding {
 			r = j.weigh(t, p, false)
 		}
 		whole, cut := j.line.whole(p)
+		rate := t.claim.Metric.class() == rateClass
 		switch {
 		case late != "":
-			r.verdict, r.why = results.Undecided, "generator-bound" // the report's own Why has the figures
+			r.verdict, r.why = results.Undecided, generatorBound // the report's own Why has the figures
 		case void != "" && p != inBaseline:
 			r.verdict, r.why = results.Undecided, void
+		case r.verdict == results.Refuted && rate && (j.isTorn() || !whole):
+			// A rate counts tokens by their arrival, and what streams had brought that were under way is not known.
+			r.verdict, r.why = results.Undecided, "the tokens of streams that were under way are not known: "+cutShort(j.isTorn(), cut)
 		case r.verdict == results.Held && j.isTorn():
 			r.verdict, r.why = results.Undecided, "it held until the log was torn"
 		case r.verdict == results.Held && !whole:
@@ -81,7 +64,7 @@ func (j *Judge) findings() []results.Finding {
 	for _, g := range j.guards {
 		f := g.finding(j.line.last, j.line)
 		if late != "" && f.Verdict == results.Refuted {
-			f.Verdict, f.Why = results.Undecided, "generator-bound"
+			f.Verdict, f.Why = results.Undecided, generatorBound
 		}
 		all = append(all, f)
 	}
@@ -109,7 +92,7 @@ func (j *Judge) conclude(r *results.Report) {
 		case results.EventGate:
 			say(results.ExitNotSteady, j.void())
 		case results.EventError:
-			say(results.ExitUndecided, "the run itself went wrong: "+e.Detail)
+			say(results.ExitUndecided, wentWrong(&e))
 		default:
 		}
 	}
@@ -130,6 +113,22 @@ func (j *Judge) conclude(r *results.Report) {
 	if r.Exit == results.ExitHeld {
 		r.Why = heldWhy(r.Findings, len(j.claims))
 	}
+}
+
+// cutShort says how the records of a phase came to an end before it did.
+func cutShort(torn bool, cut string) string {
+	if torn {
+		return "the log was torn"
+	}
+	return cut
+}
+
+// wentWrong says what an EventError tells. That this machine was too slow is told in its own words.
+func wentWrong(e *results.Event) string {
+	if strings.HasPrefix(e.Detail, generatorBound) {
+		return e.Detail
+	}
+	return "the run itself went wrong: " + e.Detail
 }
 
 func (j *Judge) interrupted(e results.Event) string {
@@ -195,7 +194,7 @@ func (j *Judge) undecidedWhy(r *results.Report) string {
 			}
 		}
 		if len(open) > 0 {
-			why += fmt.Sprintf(" and before %s was reverted: see `failwhale revert` for what its reaper did", strings.Join(open, ", "))
+			why += fmt.Sprintf(" and before %s was reverted: %s", strings.Join(open, ", "), results.AfterAKill)
 		}
 		return why
 	case void != "":

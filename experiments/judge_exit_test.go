@@ -65,7 +65,7 @@ func TestRunsEnd(t *testing.T) {
 		{"as planned", nil, results.Held, 0, "hhhhh", "all 4 hypotheses held, and no guard was breached"},
 		{"refuted", []func(*script){brokenUnderFault}, results.Refuted, 1, "hrhhh", "success >= 99% during fault: 84"},
 		{"several refuted", []func(*script){brokenUnderFault, func(s *script) { s.load(22, 27, 100, reset) }}, results.Refuted, 1, "hrrrh", ", and 2 more"},
-		{"generator-bound", []func(*script){lateness}, results.Undecided, 4, "uuuuh", "generator-bound: 56 of 2759 requests were sent over 50ms late (p99 60.0 ms)"},
+		{"generator-bound", []func(*script){lateness}, results.Undecided, 4, "uuuuh", "generator-bound: 14 of 672 requests of the baseline phase were sent over 50ms late (p99 60.0 ms), so the figures"},
 		{"generator-bound decides over refuted", []func(*script){brokenUnderFault, lateness}, results.Undecided, 4, "uuuuh", "generator-bound: "},
 		{
 			"no evidence",
@@ -168,7 +168,7 @@ func TestRunsEnd(t *testing.T) {
 			}},
 			results.Undecided, 130, "huuuu", "interrupted (SIGINT); every fault was reverted",
 		},
-		{"killed under the fault", []func(*script){func(s *script) { s.cutAt(18); s.killed = true }}, results.Undecided, 4, "uuuuu", "the log ends before the run did and before f was reverted: see `failwhale revert`"},
+		{"killed under the fault", []func(*script){func(s *script) { s.cutAt(18); s.killed = true }}, results.Undecided, 4, "uuuuu", "the log ends before the run did and before f was reverted: run `failwhale revert`; if it finds nothing to undo, the reaper has undone it"},
 		{"killed under the fault, and refuted", []func(*script){brokenUnderFault, func(s *script) { s.cutAt(18); s.killed = true }}, results.Refuted, 1, "uruuu", "success >= 99% during fault"},
 		{"killed at the very end", []func(*script){func(s *script) { s.cutAt(35); s.killed = true }}, results.Undecided, 4, "uuuuu", "the log ends before the run did"},
 		{"a proper log without an end", []func(*script){func(s *script) { s.cutAt(35) }}, results.Undecided, 4, "uuuuu", "the log ends before the run did"},

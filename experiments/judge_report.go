@@ -29,6 +29,7 @@ func (j *Judge) Report() *results.Report {
 	}
 	if h := j.header; h != nil {
 		r.Started, r.Seed, r.Overrides = h.Started.Round(0).UTC(), h.Seed, maps.Clone(h.Overrides)
+		r.Stack = stackLine(h.Stack)
 	}
 	lag := j.lag()
 	r.Lag = lag.Quantiles()
@@ -49,20 +50,11 @@ func meanStream(t *tally) time.Duration {
 	return t.streams / time.Duration(t.complete)
 }
 
-// lag is our own lateness over all judged phases.
-func (j *Judge) lag() *results.Distribution {
-	all := new(results.Distribution)
-	for i := range j.all.whole {
-		all.Merge(j.all.whole[i].of(wantLag))
-	}
-	return all
-}
-
 func (j *Judge) phaseStats() []results.PhaseStats {
 	all := []results.PhaseStats{}
 	for p := range phase(judgedPhases) {
-		if from, to, ok := j.line.window(p); ok {
-			all = append(all, phaseStats(p, to-from, &j.all.whole[p], j.all.errors))
+		if length, ok := j.line.reported(p); ok {
+			all = append(all, phaseStats(p, length, &j.all.whole[p], j.all.errors))
 		}
 	}
 	return all
@@ -78,9 +70,9 @@ func (j *Judge) sliceStats() []results.SliceStats {
 		}
 		for _, s := range values {
 			for p := range phase(judgedPhases) {
-				if from, to, ok := j.line.window(p); ok {
+				if length, ok := j.line.reported(p); ok {
 					all = append(all, results.SliceStats{
-						Label: label, Value: s.value, PhaseStats: phaseStats(p, to-from, &s.trio[p], nil),
+						Label: label, Value: s.value, PhaseStats: phaseStats(p, length, &s.trio[p], nil),
 					})
 				}
 			}

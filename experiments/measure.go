@@ -16,7 +16,12 @@ const (
 	// everySample is for claims about each single request (100%, 0%, max, min): no number of
 	// samples proves them of a service; as many as a claim of 99 % needs make them worth saying of a run.
 	everySample = 381
-	// minMean is where the mean of skewed values is roughly normal.
+	// A claim about leaks is one: the first leak refutes leaks == 0, and only many requests without
+	// one say anything.
+	//
+	// minMean is where the mean of skewed values is roughly normal: also that of attempts per request.
+	//
+	// A rate (tokens_per_second, goodput) is no mean of samples, but a count over a time that is known.
 	minMean = 30
 )
 
@@ -84,9 +89,9 @@ func needed(m Metric, op Op, bar float64) int {
 		return results.MinSamplesProportion(max(p, 0))
 	case m.Quantile > 0:
 		return results.MinSamplesQuantile(max(m.Quantile, 1-m.Quantile))
-	case m.Stat == "mean":
+	case m.Stat == "mean", m.Name == "amplification":
 		return minMean
-	case m.Stat != "":
+	case m.Stat != "", m.Name == "leaks":
 		return everySample
 	default:
 		return 1
@@ -95,7 +100,7 @@ func needed(m Metric, op Op, bar float64) int {
 
 // refutes reports whether fewer samples than needed already refute the comparison: where the share
 // of bad samples is over what the claim allows by Wilson's bound at 95 %, or where the claim is
-// about every sample and one is bad.
+// about every sample and one is bad, or where what only grows is past its bar.
 func refutes(m Metric, op Op, bar float64, t *tally) bool {
 	x, n, ok := measure(m, t, 0)
 	if !ok || op == "!=" || op.holds(x, bar) {
@@ -116,6 +121,8 @@ func refutes(m Metric, op Op, bar float64, t *tally) bool {
 		}
 		lo, _ := results.Wilson(bad, n, results.Z95)
 		return lo > allowed
+	case m.Name == "leaks":
+		return op == "<" || op != ">=" && op != ">" && x > bar
 	case m.Stat == "max":
 		return !op.floor()
 	case m.Stat == "min":

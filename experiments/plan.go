@@ -159,7 +159,7 @@ func (p *Plan) Override(settings map[string]string) error {
 			}
 		default:
 			known := []string{"resilience", "seed"}
-			err = fmt.Errorf("no such setting, there are %s%s", strings.Join(known, " and "), didYouMean(key, known))
+			err = fmt.Errorf("no such setting, there are %s%s", strings.Join(known, " and "), DidYouMean(key, known))
 		}
 		if err != nil {
 			return fmt.Errorf("override %s: %w", key, err)
@@ -202,5 +202,9 @@ func (p *Plan) Summary() string {
 	if len(kinds) > 0 {
 		broken = strings.Join(kinds, ", ")
 	}
-	return fmt.Sprintf("%s of %s, %s, %d hypotheses", longest, p.Attack.Profile, broken, len(p.Hypotheses))
+	claims := "1 hypothesis"
+	if n := len(p.Hypotheses); n != 1 {
+		claims = fmt.Sprintf("%d hypotheses", n)
+	}
+	return fmt.Sprintf("%s of %s, %s, %s", longest, p.Attack.Profile, broken, claims)
 }

@@ -3,7 +3,6 @@ package experiments
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -34,6 +33,7 @@ func (c *checker) check() {
 	c.secrets()
 	c.phases()
 	c.faults()
+	c.roles()
 	c.claims()
 	c.labels()
 	if len(c.problems) == 0 {
@@ -101,38 +101,6 @@ func (c *checker) endpoint() {
 	case name != "" && !slices.Contains(names, name):
 		c.atPath("attack.endpoint", "the stack has no endpoint %q%s", clip(name), orKnown(name, names))
 	}
-}
-
-// reference is the only form in which a secret may stand in a file.
-var reference = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
-
-// secrets refuses keys that are written out: plan, log and journal never hold one.
-func (c *checker) secrets() {
-	check := func(path, value string) {
-		if value != "" && !reference.MatchString(value) {
-			// The value itself must not appear in a message either.
-			c.atPath(path, "is written out: put it into an environment variable and write ${NAME}")
-		}
-	}
-	for i, client := range c.plan.Attack.Clients {
-		check(fmt.Sprintf("attack.clients[%d].key", i), client.Key)
-	}
-	for name, endpoint := range c.plan.Stack.Endpoints {
-		path := join("stack.endpoints", name)
-		check(join(path, "key"), endpoint.Key)
-		for header, value := range endpoint.Headers {
-			if secretHeader(header) && !strings.Contains(value, "${") {
-				c.atPath(join(join(path, "headers"), header), "holds a secret: put it into an environment variable and write ${NAME}")
-			}
-		}
-	}
-}
-
-func secretHeader(name string) bool {
-	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"authorization", "key", "token", "secret", "cookie", "password"}, func(s string) bool {
-		return strings.Contains(name, s)
-	})
 }
 
 func (c *checker) phases() {
@@ -260,7 +228,7 @@ func (c *checker) labels() {
 
 // orKnown suggests the closest of the candidates, or lists them.
 func orKnown(word string, candidates []string) string {
-	if hint := didYouMean(word, candidates); hint != "" {
+	if hint := DidYouMean(word, candidates); hint != "" {
 		return hint
 	}
 	if len(candidates) == 0 {
@@ -298,9 +266,4 @@ func (c *checker) known() map[string][]string {
 }
 
 // regions of the reference stack.
-func (c *checker) regions() []string {
-	if r := c.plan.Stack.Reference.Regions; len(r) > 0 {
-		return r
-	}
-	return []string{"east", "west", "central"}
-}
+func (c *checker) regions() []string { return c.plan.Stack.Reference.Resolved().Regions }

@@ -65,7 +65,7 @@ func (d faultDecoder) decode(n *yaml.Node, path string, v reflect.Value) {
 			for _, k := range d.opts.Kinds {
 				names = append(names, k.Name)
 			}
-			hint := didYouMean(p.key, names)
+			hint := DidYouMean(p.key, names)
 			if hint == "" {
 				hint = "; known are " + oneOf(names)
 			}

@@ -23,7 +23,8 @@ type script struct {
 	plan    string
 	events  []results.Event
 	samples []*results.Sample
-	killed  bool // the log is torn after the last record
+	killed  bool   // the log is torn after the last record
+	stack   string // of the header, as JSON
 }
 
 // The marks of an ordinary run of a plan with one fault named f.
@@ -140,7 +141,7 @@ func (s *script) steady(rate float64) { s.load(0, loadEnd, rate, served) }
 // records are in the order of a recorder: a sample that ended after an event comes after it.
 func (s *script) records() []results.Record {
 	all := []results.Record{{Header: &results.Header{
-		Version: results.LogVersion, Started: time.Date(2024, 11, 8, 12, 0, 0, 0, time.UTC), Experiment: "one", Plan: s.plan, Seed: 1,
+		Version: results.LogVersion, Started: time.Date(2024, 11, 8, 12, 0, 0, 0, time.UTC), Experiment: "one", Plan: s.plan, Seed: 1, Stack: json.RawMessage(s.stack),
 	}}}
 	type timed struct {
 		at  time.Duration

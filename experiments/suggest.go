@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// didYouMean gives "; did you mean …?" for the candidate that is closest to
-// word, or "" if none is close.
-func didYouMean(word string, candidates []string) string {
+// DidYouMean gives "; did you mean …?" for the candidate that is closest to
+// word, or "" if none is close: an end for messages that refuse a word.
+func DidYouMean(word string, candidates []string) string {
 	if best := closest(word, candidates); best != "" {
 		return "; did you mean " + best + "?"
 	}
@@ -69,7 +69,7 @@ func withSuggestion(text string) string {
 	if m == nil {
 		return text
 	}
-	return text + didYouMean(m[1], strings.Fields(m[2]))
+	return text + DidYouMean(m[1], strings.Fields(m[2]))
 }
 
 // oneOf lists names as text: "a, b or c", sorted.

@@ -2,9 +2,7 @@ package experiments
 
 import (
 	"math"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/failwhale/failwhale/results"
 )
@@ -212,14 +210,19 @@ func (t *trio) requests() int {
 type reader struct {
 	slo    SLO
 	line   *timeline
+	sample results.Sample
 	chunks []results.Chunk
 	gaps   []float64
 	out    reading
 }
 
-// read works out one sample. The reading is good until the next call.
+// read works out one sample as the log has it: the live judge must come to the very judgement that
+// `failwhale report` will. The reading is good until the next call.
 func (rd *reader) read(s *results.Sample) *reading {
-	s = rd.asLogged(s)
+	rd.sample = s.AsLogged(rd.chunks)
+	if s = &rd.sample; s.Chunks != nil {
+		rd.chunks = s.Chunks
+	}
 	r := &rd.out
 	*r = reading{sample: s, counted: s.Counted(), complete: s.Outcome == results.Complete}
 	r.values = [distributions]value{ // in the order of the wants
@@ -290,57 +293,4 @@ func (rd *reader) meets(r *reading) bool {
 	}
 	return kept(wantTTFT, rd.slo.TTFT) && kept(wantTPOT, rd.slo.TPOT) && kept(wantE2E, rd.slo.E2E) &&
 		kept(wantStall, rd.slo.Stall) && (rd.slo.ITL == 0 || mean <= rd.slo.ITL.Seconds())
-}
-
-// The log's resolution: see results' sample_json.go.
-const (
-	timeUnit  = time.Microsecond
-	chunkUnit = 10 * time.Microsecond
-)
-
-// asLogged gives the sample as reading it back from the log would: the live judge must come to the
-// very judgement that `failwhale report` will. What the judge does not look at stays as it is.
-func (rd *reader) asLogged(s *results.Sample) *results.Sample {
-	c := *s
-	cut := func(d time.Duration) time.Duration {
-		if d == 0 {
-			return 0
-		}
-		return max(d.Truncate(timeUnit), timeUnit)
-	}
-	c.Due, c.Sent, c.Done = cut(s.Due), cut(s.Sent), cut(s.Done)
-	c.Error, c.Labels = valid(s.Error), validLabels(s.Labels)
-	rd.chunks = append(rd.chunks[:0], s.Chunks...)
-	for i := range rd.chunks {
-		rd.chunks[i].At = rd.chunks[i].At.Round(chunkUnit)
-	}
-	c.Chunks = rd.chunks
-	return &c
-}
-
-// valid replaces bytes that are not UTF-8 as JSON does.
-func valid(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-// validLabels gives labels as JSON does, and the same map where there is nothing to replace.
-func validLabels(labels results.Labels) results.Labels {
-	for k, v := range labels {
-		if utf8.ValidString(k) && utf8.ValidString(v) {
-			continue
-		}
-		clean := make(results.Labels, len(labels))
-		for k, v := range labels {
-			clean[valid(k)] = valid(v)
-		}
-		return clean
-	}
-	return labels
 }

@@ -100,7 +100,7 @@ func (t *timeline) event(e *results.Event) {
 	case results.EventInterrupt:
 		t.cutAt(e.At, "the run was interrupted")
 	case results.EventError:
-		t.cutAt(e.At, "the run went wrong: "+e.Detail)
+		t.cutAt(e.At, wentWrong(e))
 	case results.EventGate:
 		t.gate.first(e.At)
 	case results.EventLoadEnd:
@@ -195,6 +195,16 @@ func (t *timeline) window(p phase) (from, to time.Duration, ok bool) {
 		return 0, 0, false
 	}
 	return from, max(from, to), ok
+}
+
+// reported gives the length of a phase that the report shows. Between the last Revert and the end of load lie
+// a few milliseconds that are no recovery, unless that phase has begun.
+func (t *timeline) reported(p phase) (length time.Duration, ok bool) {
+	from, to, ok := t.window(p)
+	if _, recovering := t.begun[results.Recovery]; p == inRecovery && !recovering {
+		ok = false
+	}
+	return to - from, ok
 }
 
 // whole reports whether every request of a phase that ran to its planned end is known; if not, why.
