@@ -1,10 +1,3 @@
-// Package drills is the embedded library of experiments: each reproduces, on
-// the reference stack, the mechanism that was published for one outage, or says
-// that there was none. A drill is refuted on a flawed stack by the hypothesis
-// that names the outage, and holds on a hardened one.
-//
-// It is not for logic: a drill is an ordinary experiment file, which `failwhale
-// drills NAME` prints so that users can start their own from it.
 package drills
 
 import (
@@ -12,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/failwhale/failwhale/experiments"
 )
 
 //go:embed *.yaml
@@ -20,13 +15,13 @@ var files embed.FS
 // A Drill is one experiment of the library.
 type Drill struct {
 	// Name is the experiment's name and its file's.
-	Name string
+	Name string `json:"name"`
 	// Outage is what it reproduces, with the published source.
-	Outage string
+	Outage string `json:"outage"`
 	// Fault is the kind that it injects.
-	Fault string
+	Fault string `json:"fault"`
 	// Refutes is the hypothesis that a flawed stack fails: the one that names the outage.
-	Refutes string
+	Refutes string `json:"refutes"`
 }
 
 // All returns the library, oldest outage first; drills that reproduce none come last.
@@ -70,5 +65,5 @@ func Text(name string) ([]byte, error) {
 		names = append(names, d.Name)
 	}
 	slices.Sort(names)
-	return nil, fmt.Errorf("no drill %q; there are: %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("no drill %q; there are: %s%s", name, strings.Join(names, ", "), experiments.DidYouMean(name, names))
 }
