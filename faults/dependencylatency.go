@@ -22,7 +22,7 @@ type DependencyLatency struct {
 	Dependency string `yaml:"dependency" json:"dependency"`
 	// Latency is added to every chunk. Required.
 	Latency time.Duration `yaml:"latency" json:"latency"`
-	// Jitter varies it, evenly, by up to this much either way; at most Latency. Optional; default none.
+	// Jitter varies it, evenly, by up to this much either way; at most latency. Optional; default none.
 	Jitter time.Duration `yaml:"jitter" json:"jitter,omitempty"`
 	// Direction is down (answers), up (requests) or both, each with the full latency. Optional; default down.
 	Direction wire.Direction `yaml:"direction" json:"direction,omitempty"`

@@ -13,6 +13,8 @@ import (
 // A Fault is one harm and its undo: a plain struct. Fields with a yaml tag are
 // its parameters; fields marked yaml:"-" are what its methods noted. Its JSON is
 // its part of the journal entry, so every note is in it, and nothing secret.
+// A parameter called region, store, dependency or gpu is the name of such a role
+// of the stack: whoever reads a plan checks it without knowing the kind.
 //
 // Only a Journal calls Inject. The methods of one value are never called at the
 // same time, with the exception of Renew.

@@ -22,9 +22,9 @@ type GPUThrottle struct {
 	GPU string `yaml:"gpu" json:"gpu"`
 	// Clock locks it to one frequency, in MHz. Optional.
 	Clock int `yaml:"clock" json:"clock,omitempty"`
-	// Min locks it to a range together with Max, in MHz. Optional.
+	// Min locks it to a range together with max, in MHz. Optional.
 	Min int `yaml:"min" json:"min,omitempty"`
-	// Max is the range's upper end, in MHz. Required with Min.
+	// Max is the range's upper end, in MHz. Required with min.
 	Max int `yaml:"max" json:"max,omitempty"`
 	// AllowShared permits a GPU in MIG mode, where every tenant is slowed down. Optional; default false.
 	AllowShared bool `yaml:"allow_shared" json:"allow_shared,omitempty"`
