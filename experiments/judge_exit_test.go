@@ -126,6 +126,13 @@ func TestRunsEnd(t *testing.T) {
 			results.Undecided, 6, "hhuuh", "fault f was injected and never reverted",
 		},
 		{"not steady", []func(*script){gate}, results.Undecided, 3, "huuuh", "nothing was injected, the baseline was not steady: success >= 99% during fault: refuted in baseline"},
+		{
+			"not steady, whatever the claims say",
+			[]func(*script){gate, func(s *script) {
+				s.change(results.EventGate, func(e *results.Event) { e.Claim, e.Detail = "", "a request has been under way for 9s" })
+			}},
+			results.Undecided, 3, "huuuh", "nothing was injected, the baseline was not steady: a request has been under way for 9s",
+		},
 		{"interrupted", []func(*script){interrupt}, results.Undecided, 130, "huuuu", "interrupted (SIGINT); every fault was reverted"},
 		{
 			"interrupted in baseline",

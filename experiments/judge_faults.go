@@ -82,10 +82,11 @@ func (f *faultStory) void(torn bool) string {
 	}
 }
 
-// because joins a statement and what is known of its reason.
+// because joins a statement and what is known of its reason; either may be empty.
 func because(what, why string) string {
-	if why = strings.TrimSpace(why); why == "" {
-		return what
+	why = strings.TrimSpace(why)
+	if what == "" || why == "" {
+		return what + why
 	}
 	return what + ": " + why
 }
