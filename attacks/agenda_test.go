@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 	"github.com/failwhale/failwhale/targets/targetstest"
 )
 
@@ -128,6 +130,40 @@ func TestASinkThatFailsEndsTheAttack(t *testing.T) {
 	a.Begin(results.Baseline)
 	if err := a.Run(t.Context()); !errors.Is(err, full) {
 		t.Errorf("Run = %v, want %v", err, full)
+	}
+}
+
+// A panicDialect panics over the first event of each answer.
+type panicDialect struct{ targets.OpenAIChat }
+
+type panicDecoder struct{}
+
+// Decoder returns a decoder that panics.
+func (panicDialect) Decoder() targets.Decoder { return panicDecoder{} }
+
+// Decode panics.
+func (panicDecoder) Decode(*targets.Event, *targets.Delta) error { panic("hostile bytes") }
+
+// A panic over what a server sent, or in the sink, ends the attack and not the process, with its stack.
+func TestAPanicEndsTheAttack(t *testing.T) {
+	for name, change := range map[string]func(*attacks.Config){
+		"Decode": func(c *attacks.Config) { c.Dialect = panicDialect{} },
+		"Add":    func(c *attacks.Config) { c.Sink = sinkFunc(func(results.Record) error { panic("full") }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := targetstest.New(t, echo)
+			cfg, _ := config(server.URL())
+			change(&cfg)
+			a := newAttack(t, cfg)
+			a.Begin(results.Baseline)
+			err := a.Run(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "panic") || !strings.Contains(err.Error(), name+"(") || !strings.Contains(err.Error(), ".go:") {
+				t.Errorf("Run = %v; want a panic and its stack with %s", err, name)
+			}
+			if live := a.Live(); live.InFlight != 0 || live.Oldest != 0 || live.Sent == 0 {
+				t.Errorf("Live() = %+v after the end; want nothing under way", live)
+			}
+		})
 	}
 }
 

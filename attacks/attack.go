@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -43,7 +43,7 @@ type Config struct {
 	LookupEnv func(name string) (string, bool)
 }
 
-// An Attack puts load on one endpoint. Begin, Stop, Expire and Live are safe for
+// An Attack puts load on one endpoint. Begin, Stop and Live are safe for
 // concurrent use, before, during and after Run.
 type Attack struct {
 	clock   results.Clock
@@ -62,9 +62,6 @@ type Attack struct {
 	agenda  *agenda
 	live    liveCounts
 
-	expire  sync.Once
-	expired chan struct{}
-
 	mu  sync.Mutex
 	err error
 }
@@ -75,7 +72,7 @@ func New(cfg Config) (*Attack, error) {
 	a := &Attack{
 		clock: cfg.Clock, sink: cfg.Sink, dialect: cfg.Dialect, labels: cfg.Endpoint.Labels, seed: cfg.Seed,
 		model: cmp.Or(cfg.Endpoint.Model, "default"), nonces: newNonces(cfg.Run), work: cfg.Workload,
-		words: strings.Fields(vocabulary), clients: slices.Clone(cfg.Clients), expired: make(chan struct{}),
+		words: strings.Fields(vocabulary), clients: slices.Clone(cfg.Clients),
 	}
 	if a.dialect == nil {
 		a.dialect = targets.Dialects()[0]
@@ -107,8 +104,8 @@ func New(cfg Config) (*Attack, error) {
 		a.heads = append(a.heads, head)
 		errs = append(errs, err)
 	}
-	dialer := &net.Dialer{}
-	a.pool = newPool(u, roots, cfg.Clock, dialer.DialContext)
+	a.pool = newPool(u, roots, cfg.Clock, newDialer().DialContext)
+	a.pool.proxy = proxyNote(u.Scheme, cfg.LookupEnv)
 	a.agenda = newAgenda(a, cfg.Profile, u.String())
 	return a, errors.Join(errs...)
 }
@@ -148,10 +145,16 @@ func (cfg *Config) head(uri, host string, c *Client) ([]byte, error) {
 	key, err := expand(cmp.Or(c.Key, e.Keys[c.Tier], e.Key), cfg.LookupEnv)
 	errs := []error{prefix("key", err)}
 	h := http.Header{"User-Agent": {"failwhale"}}
-	for name, value := range e.Headers {
-		value, err := expand(value, cfg.LookupEnv)
+	written := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
+		value, err := expand(e.Headers[name], cfg.LookupEnv)
 		errs = append(errs, prefix("header "+name, err), checkHeader(name, value))
-		h[http.CanonicalHeaderKey(name)] = []string{value}
+		canonical := http.CanonicalHeaderKey(name)
+		if other, twice := written[canonical]; twice {
+			errs = append(errs, fmt.Errorf("headers %q and %q are the same one: remove one", other, name))
+		}
+		written[canonical] = name
+		h[canonical] = []string{value}
 	}
 	if key != "" {
 		h.Set("Authorization", "Bearer "+key)
@@ -201,21 +204,12 @@ func (a *Attack) write(phase results.Phase, k, index uint64) (*turn, error) {
 
 // Run lets vegeta drive until Stop was called and every stream has ended, or ctx
 // has: what is left then is cancelled. It may be called once. The error is that of
-// the sink or of ctx, never one of the server's.
+// the sink, of ctx, of a limit of this machine, or a panic; never one of the server's.
 func (a *Attack) Run(ctx context.Context) (err error) {
 	if alarm, unsupported := newAlarm(); unsupported == nil { // else timers do alone
 		a.agenda.alarm = alarm
 		defer func() { err = errors.Join(err, alarm.close()) }()
 	}
-	ctx, end := context.WithCancelCause(ctx)
-	var expirer sync.WaitGroup
-	expirer.Go(func() {
-		select {
-		case <-a.expired:
-			end(errExpired)
-		case <-ctx.Done():
-		}
-	})
 	abandoned := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() { a.agenda.abandon(); close(abandoned) })
 	defer a.pool.close()
@@ -227,11 +221,6 @@ func (a *Attack) Run(ctx context.Context) (err error) {
 		<-abandoned
 	}
 	cause := context.Cause(ctx)
-	end(nil)
-	expirer.Wait()
-	if errors.Is(cause, errExpired) {
-		cause = nil
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return errors.Join(a.err, a.agenda.failure(), cause)
@@ -260,11 +249,5 @@ func (a *Attack) BeginFor(p results.Phase, length time.Duration) { a.agenda.begi
 // Stop ends the schedule: nothing further becomes due. Streams run on.
 func (a *Attack) Stop() { a.agenda.stop() }
 
-// Expire stops, and ends the streams that are left with the outcome deadline.
-func (a *Attack) Expire() {
-	a.agenda.stop()
-	a.expire.Do(func() { close(a.expired) })
-}
-
 // Live returns the figures of this moment.
-func (a *Attack) Live() Live { return a.live.read() }
+func (a *Attack) Live() Live { return a.live.read(a.clock.Now()) }

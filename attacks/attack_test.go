@@ -210,30 +210,39 @@ func TestAttackIsCancelled(t *testing.T) {
 	})
 }
 
-// What is left when the run has drained long enough did not keep its deadline.
-func TestAttackExpires(t *testing.T) {
+// What is left when the schedule ends runs on to its own deadline, and the oldest request is told while it does.
+func TestStreamsOutliveStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := hanging(t)
 		cfg, sink := config(server.URL())
+		cfg.Clients = []attacks.Client{{Deadline: 10 * time.Second}}
 		a := newAttack(t, cfg)
 		a.SetDial(server.Dial)
+		if got := a.Live(); got != (attacks.Live{}) {
+			t.Errorf("Live() = %+v before the first request", got)
+		}
 		a.Begin(results.Baseline)
 		wait := run(t, a)
 		time.Sleep(time.Second - time.Millisecond)
 		a.Stop()
-		time.Sleep(5 * time.Second)
-		a.Expire()
-		a.Expire()
-		at := time.Now()
+		a.Begin(results.Fault) // does nothing any more
+		synctest.Wait()
+		if got := a.Live(); got.Oldest != time.Second-time.Millisecond || got.InFlight != 100 {
+			t.Errorf("Live() = %+v; want 100 under way, the oldest for 999ms", got)
+		}
+		time.Sleep(9*time.Second + 500*time.Millisecond)
+		synctest.Wait() // the first 50 have ended
+		if got := a.Live(); got.Oldest > 10*time.Second || got.Oldest < 9980*time.Millisecond {
+			t.Errorf("Live() = %+v; want the oldest under way for nearly its deadline", got)
+		}
 		wait()
-		if d := time.Since(at); d != 0 {
-			t.Errorf("Run returned %s after Expire, want at once", d)
+		if got := a.Live(); got.Oldest != 0 || got.InFlight != 0 {
+			t.Errorf("Live() = %+v after the last request", got)
 		}
 		for _, s := range sink.sorted() {
-			if s.Outcome != results.Deadline || s.Error == "" {
-				t.Errorf("sample %+v; want deadline", s)
+			if s.Outcome != results.Deadline || s.Error == "" || s.Done-s.Sent != 10*time.Second {
+				t.Errorf("sample %+v; want deadline after 10s", s)
 			}
 		}
-		a.Begin(results.Fault) // does nothing any more
 	})
 }

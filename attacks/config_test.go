@@ -1,17 +1,21 @@
 package attacks_test
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/pem"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/results"
@@ -60,6 +64,7 @@ func TestNewRefuses(t *testing.T) {
 		{"bad header value", func(c *attacks.Config) { c.Endpoint.Headers = map[string]string{"X": "${BAD}"} }, []string{`"X"`, "control characters"}},
 		{"bad header name", func(c *attacks.Config) { c.Endpoint.Headers = map[string]string{"X Y": "1"} }, []string{`"X Y"`}},
 		{"our header", func(c *attacks.Config) { c.Endpoint.Headers = map[string]string{"content-length": "1"} }, []string{"set by the attack"}},
+		{"header twice", func(c *attacks.Config) { c.Endpoint.Headers = map[string]string{"X-org": "1", "x-org": "2"} }, []string{`headers "X-org" and "x-org"`}},
 		{"header is not set", func(c *attacks.Config) { c.Endpoint.Headers = map[string]string{"X": "${GONE} ${GONE2}"} }, []string{"GONE is", "GONE2 is"}},
 		{"no such ca", func(c *attacks.Config) { c.Endpoint.CA = "/no/such.pem" }, []string{"read ca", "/no/such.pem"}},
 		{"empty ca", func(c *attacks.Config) { c.Endpoint.CA = empty }, []string{"holds no certificate"}},
@@ -162,6 +167,30 @@ func TestTLS(t *testing.T) {
 	got := one(t, server.URL, attacks.Client{})
 	if got.Outcome != results.TLS || !strings.Contains(got.Error, "certificate") {
 		t.Errorf("without the CA: %s: %s; want tls", got.Outcome, got.Error)
+	}
+}
+
+// Where the environment names a proxy, a connection that fails says that it was not asked; never its value.
+func TestProxiesAreNotUsed(t *testing.T) {
+	for _, tt := range []struct{ name, url, want string }{
+		{"HTTPS_PROXY", "https://pipe.test", "HTTPS_PROXY is set"},
+		{"https_proxy", "https://pipe.test", "https_proxy is set"},
+		{"HTTP_PROXY", "http://pipe.test", "HTTP_PROXY is set"},
+		{"HTTPS_PROXY", "http://pipe.test", ""},
+	} {
+		cfg, sink := config(tt.url)
+		cfg.LookupEnv = func(name string) (string, bool) { return "http://u:sesame@proxy", name == tt.name }
+		a := newAttack(t, cfg)
+		a.SetDial(func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED })
+		a.BeginFor(results.Baseline, 10*time.Millisecond)
+		wait := run(t, a)
+		got := sink.wait(t, 1)[0]
+		a.Stop()
+		wait()
+		if got.Outcome != results.Connect || !strings.Contains(got.Error, tt.want) ||
+			strings.Contains(got.Error, "sesame") || tt.want == "" && strings.Contains(got.Error, "prox") {
+			t.Errorf("with %s, %s is %s: %s; want connect, %q", tt.name, tt.url, got.Outcome, got.Error, tt.want)
+		}
 	}
 }
 

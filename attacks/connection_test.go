@@ -1,8 +1,12 @@
 package attacks_test
 
 import (
+	"context"
+	"errors"
 	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,85 +29,54 @@ func attackUntil(t *testing.T, cfg attacks.Config, sink *samples, n int) []*resu
 	return sink.sorted()
 }
 
-// llama.cpp closes after every stream while it promises to keep the connection. That costs no failure.
-func TestAServerThatClosesAfterEachStreamCostsNothing(t *testing.T) {
-	server := targetstest.New(t, func(r targetstest.Request) targetstest.Script {
-		return append(echo(r), targetstest.FIN())
+// Under TLS, too, the first byte is that of the response, and not of the handshake's tickets.
+func TestFirstByteOverTLS(t *testing.T) {
+	server := targetstest.NewTLS(t, func(r targetstest.Request) targetstest.Script {
+		return append(targetstest.Script{targetstest.Pause(100 * time.Millisecond)}, echo(r)...)
 	})
-	cfg, sink := config(server.URL())
-	cfg.Profile = attacks.Profile{Poisson: &attacks.Poisson{Rate: 500}}
-	got := attackUntil(t, cfg, sink, 200)
-	reconnects := 0
-	for _, s := range got {
-		if s.Outcome != results.Complete {
-			t.Errorf("sample %d is %s: %s; want complete", s.Index, s.Outcome, s.Error)
-		}
-		reconnects += s.Reconnects
-	}
-	if n := len(server.Requests()); n != len(got) {
-		t.Errorf("the server saw %d requests for %d of ours", n, len(got))
-	}
-	t.Logf("%d requests, %d connections, %d reconnects", len(got), server.Accepts(), reconnects)
-}
-
-// A server that takes each request and dies 300 ms into its prefill costs every one of them, on a
-// new connection and on one that had served before.
-func TestAServerThatDiesInPrefillCostsEachRequest(t *testing.T) {
-	for name, end := range map[string]targetstest.Step{"FIN": targetstest.FIN(), "RST": targetstest.RST()} {
-		t.Run(name, func(t *testing.T) {
-			server := targetstest.New(t, func(r targetstest.Request) targetstest.Script {
-				if r.Index < 20 { // fills the pool
-					return append(targetstest.Script{targetstest.Pause(100 * time.Millisecond)}, echo(r)...)
-				}
-				return targetstest.Script{targetstest.Pause(300 * time.Millisecond), end}
-			})
-			cfg, sink := config(server.URL())
-			got := attackUntil(t, cfg, sink, 60)
-			for _, s := range got[20:] {
-				if s.Outcome != results.Reset || s.Reconnects != 0 {
-					t.Errorf("sample %d is %s after %d reconnects: %s; want reset after none", s.Index, s.Outcome, s.Reconnects, s.Error)
-				}
-			}
-			if n := len(server.Requests()); n != len(got) {
-				t.Errorf("the server saw %d requests for %d of ours: something was sent twice", n, len(got))
-			}
-		})
+	got := oneAt(t, targets.Endpoint{URL: server.URL(), CA: server.CA()}, attacks.Client{})
+	if got.Outcome != results.Complete || got.FirstByte-got.Sent < 100*time.Millisecond {
+		t.Errorf("%s: %s, first byte after %s; want complete, and at least 100ms", got.Outcome, got.Error, got.FirstByte-got.Sent)
 	}
 }
 
-// The rule for a stale connection, with the time of the failure under control.
-func TestStaleConnection(t *testing.T) {
+// Limits of our own machine are not the server's failures: the attack ends and says what to do.
+func TestOurOwnLimitsEndTheAttack(t *testing.T) {
+	at := func(ip string) *net.TCPAddr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 80} }
 	for _, tt := range []struct {
-		name       string
-		after      time.Duration // the reused connection fails so long after it got the request
-		head       string        // after this much of a response
-		want       results.Outcome
-		reconnects int
+		name string
+		err  error
+		want string // in Run's error; "": it is the server's
 	}{
-		{"at once", 0, "", results.Complete, 1},
-		{"after 4 ms", 4 * time.Millisecond, "", results.Complete, 1},
-		{"after 6 ms", 6 * time.Millisecond, "", results.Reset, 0},
-		{"after a byte", 0, "H", results.Reset, 0},
+		{"EMFILE", os.NewSyscallError("socket", syscall.EMFILE), "ulimit -n"},
+		{"ENFILE", os.NewSyscallError("socket", syscall.ENFILE), "ulimit -n"},
+		{"EMFILE of a lookup", &net.DNSError{Err: "dial udp 127.0.0.1:53: socket: " + syscall.EMFILE.Error(), Name: "h"}, "ulimit -n"},
+		{"no port", &net.OpError{Op: "dial", Addr: at("10.0.0.1"), Err: os.NewSyscallError("connect", syscall.EADDRNOTAVAIL)}, "ip_local_port_range"},
+		{"no IPv6", &net.OpError{Op: "dial", Addr: at("::1"), Err: os.NewSyscallError("connect", syscall.EADDRNOTAVAIL)}, ""},
+		{"refused", &net.OpError{Op: "dial", Addr: at("10.0.0.1"), Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server := targetstest.NewPipe(t, func(r targetstest.Request) targetstest.Script {
-					if r.Index == 1 {
-						return targetstest.Script{targetstest.Send(tt.head), targetstest.Pause(tt.after), targetstest.FIN()}
-					}
-					return echo(r)
-				})
-				cfg, sink := config(server.URL())
+				cfg, sink := config("http://pipe.test")
 				a := newAttack(t, cfg)
-				a.SetDial(server.Dial)
-				a.Begin(results.Baseline)
-				wait := run(t, a)
-				time.Sleep(15 * time.Millisecond)
+				a.SetDial(func(context.Context, string, string) (net.Conn, error) { return nil, tt.err })
+				a.BeginFor(results.Baseline, time.Second)
+				done := make(chan error)
+				go func() { done <- a.Run(t.Context()) }()
+				time.Sleep(2 * time.Second)
 				a.Stop()
-				wait()
-				got := sink.sorted()
-				if len(got) != 2 || got[0].Outcome != results.Complete || got[1].Outcome != tt.want || got[1].Reconnects != tt.reconnects {
-					t.Errorf("samples %+v; want complete, then %s after %d reconnects", got, tt.want, tt.reconnects)
+				err, got := <-done, sink.sorted()
+				if tt.want == "" {
+					if err != nil || len(got) != 100 || got[0].Outcome != results.Connect {
+						t.Errorf("Run = %v after %d samples, the first %+v; want none, 100, connect", err, len(got), got[0])
+					}
+					return
+				}
+				if err == nil || !errors.Is(err, tt.err) || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("Run = %v, want %v and %q", err, tt.err, tt.want)
+				}
+				if len(got) > 1 || got[0].Outcome != results.Cancelled || got[0].Error == "" {
+					t.Errorf("%d samples, the first %+v; want one that is cancelled", len(got), got[0])
 				}
 			})
 		})

@@ -35,32 +35,45 @@
 // malformed; then what ended it (cancelled, deadline, idle_timeout, reset);
 // truncated, empty, length_mismatch. So a leak counts also in a stream that was cut
 // later, and an error event also in one that then hung. Failures are told apart by
-// the stage that they came from and by what the socket saw, never by an error's text.
+// the stage that they came from and by what HTTP saw of the connection, never by an
+// error's text. A server that ends TLS in order and one that just closes are the same: reset.
 //
 // A server may count tokens as it likes, so length_mismatch is only what cannot be:
-// fewer bytes of text than tokens, or more than four chunks a token (see mismatch).
-// Text that is lost at fewer tokens than that is not seen.
+// fewer bytes of text than tokens (two a token, in answers of more than a few), or more
+// than four chunks a token: see mismatch. Text that is lost at fewer tokens is not seen.
+//
+// Another user's nonce is looked for wherever a server may put it: in text, reasoning
+// and tool calls, in errors inside a stream, in refusals, in a 200 that is no stream.
+//
+// Limits of our own machine (open files, local ports) are no failures of the server:
+// they end the attack, and so does a panic over what a server sent.
 //
 // # Why not net/http's transport
 //
-// Its head parser and its headers are used; its connections and bodies are not, for
-// three reasons. It resends a request by itself where a connection died before the
-// answer, which hides real deaths: a server that dies while it prefills looks like a
-// slow success. It cannot be told to use a new connection for one request, and a
-// stale one must be replaced by one that cannot be stale as well. And its chunked
-// reader keeps a finished HTTP chunk back while the next one is half there, so that a
-// token is stamped with the arrival of the one after it. What is here instead (pool.go,
-// body.go) needs one goroutine a stream in place of three, and its reads cost less
-// than net/http's: see BenchmarkIntake.
+// Its head parser and its headers are used; its connections and bodies are not. Its
+// chunked reader keeps a finished HTTP chunk back while the next one is half there, so
+// that a token is stamped with the arrival of the one after it. It has two goroutines
+// and two buffers a connection of its own besides the caller's; what is here (pool.go,
+// body.go) has none, and its reads cost less: see BenchmarkIntake. And it does not tell
+// when a request was written and when its connection failed, by which a stale connection
+// is told from a server that died. It would not send a POST twice by itself once a byte
+// was written, and could be made to use a new connection: those are no reasons.
+//
+// What is given up: proxies (HTTP_PROXY and HTTPS_PROXY are ignored, and a connection
+// that fails says so where one is set), servers that speak only HTTP/2, client
+// certificates, and an early 4xx to a prompt that is longer than the sockets' buffers,
+// which a server sends while we still write: if it then closes, that may be a reset.
 //
 // # Stale connections
 //
 // Servers close pooled connections under us: some after every stream, while they
 // promise to keep them. The kernel is asked before one is used again. If the news
-// crossed our request, then the connection was reused, no byte of a response came,
-// and it failed within 5 ms of the request's being written: only then is it replaced,
-// once, by a new one, and counted in Reconnects. Anything later is a reset: the
-// server may have begun.
+// crossed our request, then the connection was reused, no byte of a response came, and
+// it failed within one way there and back of the request's being written (as its own
+// connect took, but at least 5 and at most 500 ms; see link.stale for why that is proof):
+// only then is it replaced, once, by a new one, and counted in Reconnects. Anything
+// later is a reset: the server may have begun. A server that is seen never to keep a
+// connection is given a new one each time.
 //
 // # Libraries
 //

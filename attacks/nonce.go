@@ -67,6 +67,34 @@ func mix(a, b uint64) uint64 {
 	return x ^ x>>31
 }
 
+// A guard knows which of the run's nonces an answer may carry, and remembers the first that it may not.
+type guard struct {
+	nonces nonces
+	own    string
+	issued func() uint64 // how many nonces the run has handed out
+	leak   string
+}
+
+// found judges a nonce of this run in the answer: our own is welcome, a number that was never
+// handed out is a model's slip, any other was another user's.
+func (g *guard) found(digits []byte) {
+	whole := g.nonces.prefix + string(digits)
+	if whole == g.own || g.leak != "" {
+		return
+	}
+	if index := g.nonces.index(digits); index < g.issued() {
+		g.leak = fmt.Sprintf("the answer carries %s, the nonce of request %d", whole, index)
+	}
+}
+
+// scan looks through texts that are each whole.
+func (g *guard) scan(texts ...[]byte) {
+	for _, text := range texts {
+		var w watcher
+		w.find(text, g.nonces.prefix, g.found)
+	}
+}
+
 // A watcher looks for the run's nonces in a text that comes in pieces. Its zero
 // value is at the start of a text.
 type watcher struct {

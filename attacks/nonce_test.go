@@ -2,6 +2,7 @@ package attacks_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -82,23 +83,19 @@ func TestFindNonces(t *testing.T) {
 
 // FuzzFindNonces compares with a regular expression on the whole text.
 func FuzzFindNonces(f *testing.F) {
+	const run = "0000000f"
+	ofRun := regexp.MustCompile(`fw-` + run + `-[0-9a-f]{12}`)
 	f.Add("fw-0000000fw-0000000f-0123456789abfw-0000000f-0123", uint8(5))
+	f.Add("fw-0000000f-012345678fw-0000000f-0123456789abcfw-0000000f-fffffffffffffw-0000000f-ffffffffffff", uint8(2))
 	f.Fuzz(func(t *testing.T, text string, size uint8) {
-		const run = "0000000f"
 		var pieces []string
 		for rest := text; rest != ""; {
 			n := min(len(rest), int(size)+1)
 			pieces, rest = append(pieces, rest[:n]), rest[n:]
 		}
-		var want []string
-		for _, n := range nonceIn.FindAllString(text, -1) {
-			if strings.HasPrefix(n, "fw-"+run) {
-				want = append(want, n)
-			}
-		}
-		// A nonce of another run may swallow the start of one of ours only in the regular expression.
-		if got := attacks.FindNonces(run, pieces...); len(got) < len(want) {
-			t.Errorf("%q: got %q, want at least %q", pieces, got, want)
+		want := ofRun.FindAllString(text, -1)
+		if diff := cmp.Diff(want, attacks.FindNonces(run, pieces...)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", pieces, diff)
 		}
 	})
 }
@@ -117,6 +114,7 @@ func TestLeaks(t *testing.T) {
 	}
 	tail := targetstest.Finish("stop") + targetstest.Done + targetstest.StreamEnd
 	head := targetstest.StreamHead
+	refuse := func(status, body string) string { return targetstest.Reply(status, "application/json", "", body) }
 	for _, tt := range []struct {
 		name  string
 		reply func(own, other, slip string) string
@@ -159,6 +157,40 @@ func TestLeaks(t *testing.T) {
 		{"and then a cut", func(_, other, _ string) string { return head + targetstest.Token(other) + targetstest.StreamEnd }, results.WrongUser},
 		{"and then an error", func(_, other, _ string) string {
 			return head + targetstest.Token(other) + targetstest.Data(`{"error":"x"}`) + tail
+		}, results.WrongUser},
+		{"own in a refusal", func(own, _, _ string) string { return refuse("400 Bad Request", "cannot read "+own) }, results.HTTPStatus},
+		{"in a refusal", func(_, other, _ string) string {
+			return refuse("400 Bad Request", `{"error":{"message":"cannot read `+other+`"}}`)
+		}, results.WrongUser},
+		{"in a refusal that is no JSON", func(_, other, _ string) string {
+			return refuse("502 Bad Gateway", "<html>"+strings.Repeat("x", 5000)+other)
+		}, results.WrongUser},
+		{"escaped in a refusal", func(_, other, _ string) string {
+			return refuse("429 Too Many Requests", `{"error":"cannot read `+escape(other)+`"}`)
+		}, results.WrongUser},
+		{"in an error in the stream", func(_, other, _ string) string {
+			return head + targetstest.Data(`{"error":{"message":"cannot read `+other+`"}}`) + tail
+		}, results.WrongUser},
+		{"escaped in an error in the stream", func(_, other, _ string) string {
+			return head + targetstest.Data(`{"error":"cannot read `+escape(other)+`"}`) + tail
+		}, results.WrongUser},
+		{"far into an error in the stream", func(_, other, _ string) string {
+			return head + targetstest.Data(`{"error":"`+strings.Repeat("x", 5000)+other+`"}`) + tail
+		}, results.WrongUser},
+		{"in an error field", func(_, other, _ string) string {
+			return head + targetstest.Chunk("error: "+strings.Repeat("x", 5000)+other+"\n\n") + tail
+		}, results.WrongUser},
+		{"in what is no chunk", func(_, other, _ string) string {
+			return head + targetstest.Data(strings.Repeat("x", 5000)+other) + tail
+		}, results.WrongUser},
+		{"in a line that is no field", func(_, other, _ string) string {
+			return head + targetstest.Chunk("<p>"+other+"</p>\n\n") + tail
+		}, results.WrongUser},
+		{"in an answer that does not stream", func(_, other, _ string) string {
+			return targetstest.Reply("200 OK", "application/json", "", `{"choices":[{"message":{"content":"`+other+`"},"finish_reason":"stop"}]}`)
+		}, results.WrongUser},
+		{"in an error that does not stream", func(_, other, _ string) string {
+			return targetstest.Reply("200 OK", "application/json", "", `{"error":"`+escape(other)+`"}`)
 		}, results.WrongUser},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,13 +8,20 @@ import (
 
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 	"github.com/failwhale/failwhale/targets/targetstest"
 )
 
 // one sends a single request by client and returns its sample.
 func one(t *testing.T, url string, client attacks.Client) *results.Sample {
 	t.Helper()
-	cfg, sink := config(url)
+	return oneAt(t, targets.Endpoint{URL: url}, client)
+}
+
+func oneAt(t *testing.T, at targets.Endpoint, client attacks.Client) *results.Sample {
+	t.Helper()
+	cfg, sink := config(at.URL)
+	cfg.Endpoint = at
 	cfg.Profile.Constant.Rate = 1e-6
 	cfg.Clients = []attacks.Client{client}
 	a := newAttack(t, cfg)
@@ -100,6 +107,8 @@ func goodWays() []way {
 		{name: "a megabyte in one event", script: stream(strings.Replace(aLine, "hi", strings.Repeat("x", 1<<20), 1), end)},
 		{name: "speculation: many tokens a chunk", script: stream(strings.Replace(aLine, "hi", "and so on and on and on ...", 1), strings.Replace(end, `"stop"}]`, `"stop"}],"usage":{"completion_tokens":9,"prompt_tokens":1}`, 1))},
 		{name: "smooth output: many chunks a token", script: stream(strings.Repeat(aLine, 4), strings.Replace(end, `"stop"}]`, `"stop"}],"usage":{"completion_tokens":1,"prompt_tokens":1}`, 1))},
+		{name: "a nonce and little else", script: stream(strings.Replace(aLine, "hi", "fw-0123abcd-0123456789ab", 1), strings.Replace(end, `"stop"}]`, `"stop"}],"usage":{"completion_tokens":24,"prompt_tokens":1}`, 1))},
+		{name: "short words", script: stream(strings.Repeat(strings.Replace(aLine, "hi", " a", 1), 100), strings.Replace(end, `"stop"}]`, `"stop"}],"usage":{"completion_tokens":100,"prompt_tokens":1}`, 1))},
 		{name: "hidden reasoning", script: stream(aLine, strings.Replace(end, `"stop"}]`, `"stop"}],"usage":{"completion_tokens":901,"prompt_tokens":1,"completion_tokens_details":{"reasoning_tokens":900}}`, 1))},
 		{name: "a slow one within its idle limit", script: targetstest.Script{
 			targetstest.Send(targetstest.StreamHead), targetstest.Pause(100 * time.Millisecond), targetstest.Send(targetstest.Chunk(": ping\n\n")),
@@ -187,6 +196,7 @@ func wrongWays() []way {
 		{name: "a role and no token", script: send(targetstest.Answer()), want: results.Empty, error: "not one token"},
 		{name: "null content", script: stream(strings.Replace(aLine, `"hi"`, "null", 1), end), want: results.Empty},
 		{name: "text missing", script: count("500", aLine), want: results.LengthMismatch, error: "500 tokens"},
+		{name: "half of the text missing", script: count("100", strings.Repeat(strings.Replace(aLine, "hi", " word", 1), 25)), want: results.LengthMismatch, error: "125 bytes"},
 		{name: "no tokens counted", script: count("0", aLine), want: results.LengthMismatch},
 		{name: "text many times", script: count("2", strings.Repeat(aLine, 100)), want: results.LengthMismatch},
 		{name: "garbage data", script: stream(aLine, "data: hello\n\n", end), want: results.Malformed, error: "hello"},
@@ -227,9 +237,46 @@ func refusedWays() []way {
 	}
 }
 
-// Every way a stream can go has its one name, and none but the good ones is complete.
+// tlsWays are those in which only TLS can end.
+func tlsWays() []way {
+	head := targetstest.StreamHead + targetstest.Chunk(aLine)
+	good := targetstest.Answer("a")
+	return []way{
+		{name: "good", script: send(good), want: results.Complete},
+		{name: "no close_notify before a head", script: targetstest.Script{targetstest.BareFIN()}, want: results.Reset, error: "before a response"},
+		{name: "no close_notify after a token", script: then(send(head), targetstest.BareFIN()), want: results.Reset, error: "inside the response"},
+		{name: "no close_notify instead of the chunked end", script: then(send(strings.TrimSuffix(good, targetstest.StreamEnd)), targetstest.BareFIN()), want: results.Reset},
+		{name: "no record before a head", script: targetstest.Script{targetstest.SendBare("HTTP/1.1 400 Bad Request\r\n\r\n"), targetstest.BareFIN()}, want: results.TLS},
+		{name: "no record after a token", script: then(send(head), targetstest.SendBare("HTTP/1.1 400 Bad Request\r\n\r\n"), targetstest.BareFIN()), want: results.TLS},
+		{name: "an alert in the clear", script: then(send(head), targetstest.SendBare("\x15\x03\x03\x00\x02\x02\x50"), targetstest.BareFIN()), want: results.TLS},
+		{name: "a record that does not verify", script: then(send(head), targetstest.SendBare("\x17\x03\x03\x00\x20"+strings.Repeat("x", 32)), targetstest.BareFIN()), want: results.TLS},
+	}
+}
+
+// Every way a stream can go has its one name, and none but the good ones is complete. TLS changes no name.
 func TestOutcomes(t *testing.T) {
 	ways := slices.Concat(goodWays(), inBandWays(), cutWays(), wrongWays(), refusedWays())
+	testWays(t, ways, func(t *testing.T, script targetstest.Script) (*targetstest.Server, targets.Endpoint) {
+		t.Helper()
+		server := targetstest.New(t, targetstest.Always(script...))
+		return server, targets.Endpoint{URL: server.URL()}
+	})
+	if len(ways) < 35 {
+		t.Errorf("%d ways, want at least 35", len(ways))
+	}
+}
+
+// What ends a connection under TLS has the name that it has without.
+func TestOutcomesOverTLS(t *testing.T) {
+	testWays(t, slices.Concat(cutWays(), tlsWays()), func(t *testing.T, script targetstest.Script) (*targetstest.Server, targets.Endpoint) {
+		t.Helper()
+		server := targetstest.NewTLS(t, targetstest.Always(script...))
+		return server, targets.Endpoint{URL: server.URL(), CA: server.CA()}
+	})
+}
+
+func testWays(t *testing.T, ways []way, serve func(*testing.T, targetstest.Script) (*targetstest.Server, targets.Endpoint)) {
+	t.Helper()
 	names := map[string]bool{}
 	for _, w := range ways {
 		if names[w.name] {
@@ -238,8 +285,8 @@ func TestOutcomes(t *testing.T) {
 		names[w.name] = true
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			server := targetstest.New(t, targetstest.Always(w.script...))
-			got := one(t, server.URL(), w.client)
+			server, at := serve(t, w.script)
+			got := oneAt(t, at, w.client)
 			if got.Outcome != w.want || !strings.Contains(got.Error, w.error) || (got.Error == "") != (w.want == results.Complete) {
 				t.Errorf("outcome %s, error %q; want %s, %q", got.Outcome, got.Error, w.want, w.error)
 			}
@@ -247,8 +294,5 @@ func TestOutcomes(t *testing.T) {
 				t.Errorf("the server saw %d requests, want 1", n)
 			}
 		})
-	}
-	if len(ways) < 35 {
-		t.Errorf("%d ways, want at least 35", len(ways))
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"net"
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/failwhale/failwhale/results"
@@ -21,10 +21,17 @@ const (
 	// connectTimeout bounds one connection attempt, TLS included. A SYN that is lost three
 	// times still fits (1 + 2 + 4 s), a host that drops packets does not hold a client for its whole deadline.
 	connectTimeout = 10 * time.Second
-	// staleWindow is how soon after the request was written a reused connection must fail to
-	// count as stale: it had been closed before, and the news crossed our request. A server
-	// that had read the request and died would have had to do so within the same few milliseconds.
-	staleWindow = 5 * time.Millisecond
+	// minWindow and maxWindow bound a connection's window: see stale. The least is what a loaded
+	// machine's scheduler may take between a packet and us; the most is longer than any way around the
+	// earth, and a server that had the request and died in less is rare.
+	minWindow = 5 * time.Millisecond
+	maxWindow = 500 * time.Millisecond
+	// synTimeout is when a SYN that was lost is sent again (RFC 6298, 2.1): a connect that took longer
+	// tells nothing of the way's length.
+	synTimeout = time.Second
+	// neverKept is how many connections in a row must have been found closed, each made after the one
+	// before was found so, and none of the pool's ever used twice, for a server that never keeps them.
+	neverKept = 3
 	// maxIdle is how long a connection may wait for the next request. Servers close theirs earlier
 	// (llama.cpp after 5 s) or much later.
 	maxIdle = 90 * time.Second
@@ -40,24 +47,34 @@ type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // A pool keeps the connections to one endpoint: as many as there are streams at a
 // time, the one that was used last first. It is safe for concurrent use.
+//
+// Some servers close after each stream while they promise to keep the connection. Each of theirs that is
+// used again is a race with the news, which our own machine may lose if it is busy. So once a server has
+// shown that it never keeps one (neverKept), none is used again for the rest of the attack. A server that
+// has ever served a second request is never taken for that, nor is one whose connections all went at once.
 type pool struct {
 	dial  dialFunc
 	addr  string
 	tls   *tls.Config // nil: none
 	clock results.Clock
+	proxy string // what to say of a proxy variable that is set; or ""
 
 	mu     sync.Mutex
 	idle   []*link
 	closed bool
+	kept   bool          // a connection has served a second request
+	gone   int           // connections found closed in a row, counted as neverKept says
+	goneAt time.Duration // when the last of them was
 }
 
 // A link is one connection and the state of HTTP/1.1 on it. One request has it at a time.
 type link struct {
-	conn   net.Conn // sock, or TLS over it
 	sock   *socket
+	tap    *tap // over it
 	in     *bufio.Reader
-	limit  *io.LimitedReader // under in: bounds a head
+	window time.Duration // see stale
 	uses   int
+	born   time.Duration
 	idleAt time.Duration
 }
 
@@ -87,10 +104,14 @@ func (p *pool) get(ctx context.Context, fresh bool) (*link, error) {
 		if l == nil {
 			break
 		}
-		if p.clock.Now()-l.idleAt < maxIdle && quiet(l.sock.Conn) {
+		old := p.clock.Now()-l.idleAt >= maxIdle
+		if !old && quiet(l.sock.Conn) {
 			return l, nil
 		}
 		l.close()
+		if !old {
+			p.lost(l)
+		}
 	}
 	return p.connect(ctx)
 }
@@ -113,11 +134,34 @@ func (p *pool) put(l *link) {
 	l.idleAt = p.clock.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	p.kept = p.kept || l.uses > 1
+	if p.closed || p.gone >= neverKept {
 		l.close()
 		return
 	}
 	p.idle = append(p.idle, l)
+}
+
+// lost counts a connection that the server had closed while it was idle. See neverKept.
+func (p *pool) lost(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept || p.gone > 0 && l.born < p.goneAt {
+		return
+	}
+	p.gone++
+	p.goneAt = p.clock.Now()
+	if p.gone >= neverKept {
+		p.drop()
+	}
+}
+
+// drop ends the idle connections. mu is held.
+func (p *pool) drop() {
+	for _, l := range p.idle {
+		l.close()
+	}
+	p.idle = nil
 }
 
 // close ends the idle connections, and those that are still to come back.
@@ -125,42 +169,66 @@ func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	for _, l := range p.idle {
-		l.close()
-	}
-	p.idle = nil
+	p.drop()
 }
 
 func (p *pool) connect(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := p.dial(ctx, "tcp", p.addr)
+	var began atomic.Int64 // when the SYN left: a name has been looked up by then
+	mark := func() { began.Store(int64(p.clock.Now())) }
+	mark()
+	conn, err := p.dial(context.WithValue(ctx, dialMark{}, mark), "tcp", p.addr)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, fmt.Errorf("connect: %w%s", err, p.proxy)
 	}
-	sock := &socket{Conn: conn, clock: p.clock}
-	conn = sock
+	l := &link{sock: &socket{Conn: conn, clock: p.clock}, born: p.clock.Now()}
+	l.window = windowOf(l.born - time.Duration(began.Load()))
+	l.tap = &tap{conn: l.sock, sock: l.sock}
 	if p.tls != nil {
-		secure := tls.Client(sock, p.tls)
+		secure := tls.Client(l.sock, p.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, tlsError{fmt.Errorf("make TLS: %w", errors.Join(err, sock.Close()))}
+			return nil, tlsError{fmt.Errorf("make TLS: %w", errors.Join(err, l.sock.Close()))}
 		}
-		conn = secure
+		l.tap.conn = secure
 	}
-	limit := &io.LimitedReader{R: conn}
-	return &link{conn: conn, sock: sock, limit: limit, in: bufio.NewReaderSize(limit, readBuffer)}, nil
+	l.in = bufio.NewReaderSize(l.tap, readBuffer)
+	return l, nil
 }
 
-// close ends the connection. That it fails is no news: nothing is owed on it.
-func (l *link) close() { _ = l.conn.Close() }
+// A dialMark is the context's key to what newDialer calls.
+type dialMark struct{}
+
+// newDialer returns a dialer that tells connect when it begins with an address, after the lookup of its name.
+func newDialer() *net.Dialer {
+	return &net.Dialer{ControlContext: func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
+		if mark, ok := ctx.Value(dialMark{}).(func()); ok {
+			mark()
+		}
+		return nil
+	}}
+}
+
+// windowOf is the window of a connection whose making took so long, which is one way there and back.
+func windowOf(connect time.Duration) time.Duration {
+	if connect >= synTimeout {
+		return minWindow
+	}
+	return min(max(connect, minWindow), maxWindow)
+}
+
+// close ends the connection, without the word by which TLS ends: the server may not be reading, and we
+// would wait to say it. That it fails is no news: nothing is owed on it.
+func (l *link) close() { _ = l.sock.Close() }
+
+// interrupt wakes whatever waits on the connection.
+func (l *link) interrupt() { _ = l.tap.conn.SetDeadline(time.Unix(1, 0)) }
 
 // exchange writes a request and reads the head of the response; the body's next
 // bytes are those of in. The request is written before anything is read: servers
 // that refuse a prompt early close, or take what the kernel's buffers hold.
 func (l *link) exchange(request []byte) (*http.Response, error) {
-	l.sock.begin()
-	l.limit.N = maxHead
-	_, writeErr := l.conn.Write(request)
+	writeErr := l.tap.send(request)
 	for {
 		// Even after a failed write: the server may have said why it stopped reading.
 		resp, err := http.ReadResponse(l.in, nil)
@@ -170,16 +238,27 @@ func (l *link) exchange(request []byte) (*http.Response, error) {
 		// Never read, and never closed, which would read it to its end: a body takes its place.
 		resp.Body = http.NoBody
 		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
-			l.limit.N = math.MaxInt64
+			l.tap.unbound()
 			l.uses++
 			return resp, nil
 		}
 	}
 }
 
-// stale reports whether the failure of a request was an old connection's, so that
-// the server cannot have begun to work on it. See staleWindow.
+// stale reports whether the failure of a request was an old connection's, so that the server cannot
+// have begun to work on it.
+//
+// A server that closed before our request reached it sent the news before that, so the news is here
+// no later than one way there and back after our bytes left: that is the proof, and the connection's
+// own making measured how long the way is (not less than minWindow, for our machine may be slow to
+// notice). A server that had the request and died needs that time as well, and on top of it the time that
+// it took to read it. A request that could not be written whole is timed from where its write began: a
+// server that reads part of a long prompt and dies later has begun.
 func (l *link) stale() bool {
-	s := l.sock
-	return l.uses > 0 && s.first == 0 && s.failure != nil && (s.wrote == 0 || s.failedAt-s.wrote <= staleWindow)
+	t := l.tap
+	from := t.wrote
+	if from == 0 {
+		from = t.began
+	}
+	return l.uses > 0 && t.first == 0 && t.failure != nil && !brokeTLS(t.failure) && t.failedAt-from <= l.window
 }

@@ -68,6 +68,20 @@ func checkHeader(name, value string) error {
 	return nil
 }
 
+// proxyNote is what to add where a connection fails and the environment names a proxy for such URLs: it
+// may be the only way out, and we do not go by it. Its value, which may hold a password, is not told.
+func proxyNote(scheme string, lookup func(string) (string, bool)) string {
+	if lookup == nil {
+		return ""
+	}
+	for _, name := range []string{strings.ToUpper(scheme) + "_PROXY", scheme + "_proxy"} {
+		if value, ok := lookup(name); ok && value != "" {
+			return fmt.Sprintf(" (%s is set, but proxies are not used)", name)
+		}
+	}
+	return ""
+}
+
 // trust returns a TLS configuration that trusts the authorities in a PEM file, or the system's if it is "".
 func trust(file string) (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}

@@ -163,6 +163,7 @@ func TestIdleAndDeadline(t *testing.T) {
 		done   time.Duration
 	}{
 		{"silence", attacks.Client{Idle: 3 * time.Second}, targetstest.Script{targetstest.Hang()}, results.IdleTimeout, 3 * time.Second},
+		{"the shortest silence", attacks.Client{Idle: 1}, targetstest.Script{targetstest.Hang()}, results.IdleTimeout, 1},
 		{"silence after a token", attacks.Client{Idle: 3 * time.Second}, targetstest.Script{
 			targetstest.Pause(2 * time.Second), targetstest.Send(targetstest.StreamHead + targetstest.Token("a")), targetstest.Hang(),
 		}, results.IdleTimeout, 5 * time.Second},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -24,7 +25,15 @@ type runner struct {
 }
 
 // RoundTrip runs one turn. It returns an error only where it was given no turn of ours.
-func (r *runner) RoundTrip(req *http.Request) (*http.Response, error) {
+// A panic, in a decoder over bytes that nobody foresaw or in the sink, ends the attack and not the
+// process: faults may be in place that somebody has to revert.
+func (r *runner) RoundTrip(req *http.Request) (_ *http.Response, err error) {
+	defer func() {
+		if said := recover(); said != nil {
+			err = fmt.Errorf("panic in turn %s: %v\n%s", req.Header.Get(turnHeader), said, debug.Stack())
+			r.fail(err)
+		}
+	}()
 	index, err := strconv.ParseUint(req.Header.Get(turnHeader), 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("read the turn's index: %w", err)
@@ -45,7 +54,8 @@ func (r *runner) RoundTrip(req *http.Request) (*http.Response, error) {
 func (r *runner) serve(turn *turn) *results.Sample {
 	client := &r.clients[turn.client]
 	s := &results.Sample{Index: turn.index, Due: turn.due, Sent: r.clock.Now(), Labels: results.Labels{}}
-	r.live.begin(s)
+	place := r.live.begin(s)
+	defer r.live.end(s, place)
 	ctx, cancel := context.WithTimeoutCause(r.ctx, client.Deadline, errDeadline)
 	defer cancel()
 	var jitter *rand.Rand
@@ -65,7 +75,6 @@ func (r *runner) serve(turn *turn) *results.Sample {
 			}
 		}
 		r.describe(s, t, client)
-		r.live.end(s)
 		return s
 	}
 }
@@ -111,7 +120,11 @@ const maxExpected = 4096
 
 func (r *runner) newIntake(turn *turn, sock *socket) *intake {
 	return &intake{
-		sock: sock, dec: r.dialect.Decoder(), nonce: turn.nonce, nonces: r.nonces, issued: r.agenda.issued,
+		sock: sock, dec: r.dialect.Decoder(), guard: r.newGuard(turn),
 		received: r.live.received, expect: min(turn.output, maxExpected),
 	}
+}
+
+func (r *runner) newGuard(turn *turn) *guard {
+	return &guard{nonces: r.nonces, own: turn.nonce, issued: r.agenda.issued}
 }

@@ -1,65 +1,124 @@
 package attacks
 
 import (
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/failwhale/failwhale/results"
 )
 
-// A socket is a connection that stamps its reads and writes. Under TLS it is the
-// one below, so a stamp is when bytes came from the kernel and not when they were
-// decrypted. One goroutine uses it; only last may be read by others.
+// A socket is a connection that stamps its reads. Under TLS it is the one below, so a stamp is
+// when bytes came from the kernel and not when they were decrypted. One goroutine uses it; only
+// last may be read by others.
 type socket struct {
 	net.Conn
 	clock results.Clock
 	last  atomic.Int64 // when bytes came last, since the start of the run
-
-	reads    int           // reads that brought bytes, ever
-	first    time.Duration // when the current request's first byte came; 0: not yet
-	wrote    time.Duration // when the current request's last write returned; 0: none did
-	failure  error         // the first error that the network made, not we
-	failedAt time.Duration
+	reads int          // reads that brought bytes, ever
 }
-
-// begin forgets what the request before has left.
-func (s *socket) begin() { s.first, s.wrote = 0, 0 }
 
 // Read stamps.
 func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
-	now := s.clock.Now()
 	if n > 0 {
 		s.reads++
-		s.last.Store(int64(now))
-		if s.first == 0 {
-			s.first = now
-		}
+		s.last.Store(int64(s.clock.Now()))
 	}
-	s.note(err, now)
 	return n, err
 }
 
-// Write stamps.
-func (s *socket) Write(p []byte) (int, error) {
-	n, err := s.Conn.Write(p)
-	now := s.clock.Now()
-	if err == nil {
-		s.wrote = now
+// A tap is what HTTP reads from and writes to: the connection, after TLS took out what is its own.
+// What became of a request is judged here. Below it the handshake's tickets would pass for the first
+// byte of a response, and the record by which a server closes TLS in order for a piece of one.
+type tap struct {
+	conn net.Conn // sock, or TLS over it
+	sock *socket
+	room int64 // bytes that may still be read: it bounds a head
+
+	first    time.Duration // when the current request's first byte came; 0: not yet
+	began    time.Duration // when its write began
+	wrote    time.Duration // when that returned; 0: it has not, or it failed
+	failure  error         // the first error that the network made, not we
+	failedAt time.Duration
+}
+
+var errHeadTooLong = fmt.Errorf("head is longer than %d bytes", maxHead)
+
+// Read notes the first byte and the first failure.
+func (t *tap) Read(p []byte) (int, error) {
+	if t.room <= 0 {
+		return 0, errHeadTooLong
 	}
-	s.note(err, now)
+	n, err := t.conn.Read(p[:min(int64(len(p)), t.room)])
+	t.room -= int64(n)
+	if n > 0 && t.first == 0 {
+		t.first = time.Duration(t.sock.last.Load())
+	}
+	t.note(err)
 	return n, err
 }
+
+// send writes a request, and forgets what the one before has left.
+func (t *tap) send(request []byte) error {
+	t.first, t.wrote, t.room = 0, 0, maxHead
+	t.began = t.sock.clock.Now()
+	_, err := t.conn.Write(request)
+	if err == nil {
+		t.wrote = t.sock.clock.Now()
+	}
+	t.note(err)
+	return err
+}
+
+// unbound lifts the bound: what follows the head is the body's affair.
+func (t *tap) unbound() { t.room = math.MaxInt64 }
 
 // note keeps the first error that is not of our own making: a deadline that we set, or our Close.
-func (s *socket) note(err error, now time.Duration) {
-	if err == nil || s.failure != nil || errors.Is(err, os.ErrDeadlineExceeded) ||
+func (t *tap) note(err error) {
+	if err == nil || t.failure != nil || errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
 		return
 	}
-	s.failure, s.failedAt = err, now
+	t.failure, t.failedAt = err, t.sock.clock.Now()
+}
+
+// ended reports whether the connection was closed, whether or not TLS was ended first.
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// brokeTLS reports whether an established connection failed in TLS itself: bytes that are no record,
+// a record that does not verify, an alert. An alert is of no exported type but over QUIC: crypto/tls
+// wraps it, and names the side that gave up.
+func brokeTLS(err error) bool {
+	var header tls.RecordHeaderError
+	var alert tls.AlertError
+	var op *net.OpError
+	return errors.As(err, &header) || errors.As(err, &alert) ||
+		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
+}
+
+// ownLimit says which limit of this machine, and not of the server, kept us from a connection, and what
+// to do about it; or "". An address that is not available is a lack of ports only over IPv4: over IPv6 it
+// is also what a machine without an IPv6 address says of localhost.
+func ownLimit(err error) string {
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE),
+		errors.As(err, &dns) && strings.HasSuffix(dns.Err, syscall.EMFILE.Error()): // net makes a text of it
+		return "raise this machine's limit of open files (ulimit -n 65536), or lower the rate"
+	case errors.Is(err, syscall.EADDRNOTAVAIL) && errors.As(err, &op):
+		if to, ok := op.Addr.(*net.TCPAddr); ok && to.IP.To4() != nil {
+			return "widen this machine's range of local ports (net.ipv4.ip_local_port_range), or lower the rate"
+		}
+	}
+	return ""
 }

@@ -20,7 +20,6 @@ import (
 var (
 	errDeadline  = errors.New("the client's deadline passed")
 	errIdle      = errors.New("nothing arrived for as long as the client waits")
-	errExpired   = errors.New("the run ended before the stream did")
 	errCancelled = errors.New("the run was cancelled")
 )
 
@@ -53,56 +52,66 @@ func (r *runner) attempt(ctx context.Context, turn *turn) *try {
 	for fresh := false; ; fresh = true {
 		l, err := r.pool.get(ctx, fresh)
 		if err != nil {
-			t.failConnect(ctx, err)
+			r.failConnect(ctx, t, err)
 			break
 		}
 		watch.sock.Store(l.sock)
-		whole := r.exchange(ctx, t, turn, l)
-		if whole {
+		if r.exchange(ctx, t, turn, l) {
 			r.pool.put(l)
 			break
 		}
-		l.close()
 		if t.status != 0 || ctx.Err() != nil || fresh || !l.stale() {
 			break
 		}
+		r.pool.lost(l)
 		t.reconnects++
+		t.outcome, t.err = results.Unknown, "" // those of the connection, not of the request
 	}
 	t.done = r.clock.Now()
 	return t
 }
 
-// exchange runs the turn on a connection. It returns true if the connection can serve another.
+// exchange runs the turn on a connection. It returns true if the connection can
+// serve another; else it has closed it.
 func (r *runner) exchange(ctx context.Context, t *try, turn *turn, l *link) (whole bool) {
-	// A deadline in the past wakes whatever waits on the socket.
-	unhook := context.AfterFunc(ctx, func() { _ = l.conn.SetDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if !whole { // also where it panics
+			l.close()
+		}
+	}()
+	unhook := context.AfterFunc(ctx, l.interrupt)
 	resp, err := l.exchange(turn.request) //nolint:bodyclose // exchange leaves the body to newBody
 	if err != nil {
-		t.failIO(ctx, l.sock, err)
+		t.failIO(ctx, l.tap, err)
 		unhook()
 		return false
 	}
-	t.status, t.header, t.firstByte = resp.StatusCode, resp.Header, l.sock.first
+	t.status, t.header, t.firstByte = resp.StatusCode, resp.Header, l.tap.first
 	b := newBody(resp, l.in)
 	switch {
 	case resp.StatusCode/100 != 2:
-		err = t.refused(resp, b)
+		err = t.refused(resp, b, r.newGuard(turn))
 	case !isStream(resp.Header):
-		err = t.noStream(ctx, l.sock, resp, b)
+		err = t.noStream(ctx, l.tap, resp, b, r.newGuard(turn))
 	default:
 		t.in = r.newIntake(turn, l.sock)
 		err = t.in.read(b)
-		t.judge(ctx, l.sock, err)
+		t.judge(ctx, l.tap, err)
 	}
-	return unhook() && err == nil && !resp.Close && l.sock.failure == nil && l.in.Buffered() == 0
+	return unhook() && err == nil && !resp.Close && l.tap.failure == nil && l.in.Buffered() == 0
 }
 
-// failConnect classifies what kept us from a connection.
-func (t *try) failConnect(ctx context.Context, err error) {
+// failConnect classifies what kept us from a connection. A limit of our own ends the attack: what it
+// would say of the server is not true.
+func (r *runner) failConnect(ctx context.Context, t *try, err error) {
 	var dns *net.DNSError
 	var insecure tlsError
-	switch {
+	switch limit := ownLimit(err); {
 	case t.failCause(ctx):
+	case limit != "":
+		err = fmt.Errorf("%w: %s", err, limit)
+		t.fail(results.Cancelled, "%v", err)
+		r.fail(err)
 	case errors.As(err, &insecure):
 		t.fail(results.TLS, "%v", err)
 	case errors.As(err, &dns):
@@ -113,19 +122,21 @@ func (t *try) failConnect(ctx context.Context, err error) {
 }
 
 // failIO classifies a failure of an exchange: ours, the network's, or that what came is no HTTP.
-func (t *try) failIO(ctx context.Context, sock *socket, err error) {
+func (t *try) failIO(ctx context.Context, tap *tap, err error) {
 	switch {
 	case t.failCause(ctx):
-	case sock.failure == nil:
+	case tap.failure == nil:
 		t.fail(results.Malformed, "read response: %v", err)
-	case errors.Is(sock.failure, io.EOF) && t.status == 0 && sock.first == 0:
+	case ended(tap.failure) && t.status == 0 && tap.first == 0:
 		t.fail(results.Reset, "connection was closed before a response")
-	case errors.Is(sock.failure, io.EOF):
+	case ended(tap.failure):
 		t.fail(results.Reset, "connection was closed inside the response")
-	case errors.Is(sock.failure, syscall.ECONNRESET), errors.Is(sock.failure, syscall.EPIPE):
+	case brokeTLS(tap.failure):
+		t.fail(results.TLS, "%v", tap.failure)
+	case errors.Is(tap.failure, syscall.ECONNRESET), errors.Is(tap.failure, syscall.EPIPE):
 		t.fail(results.Reset, "connection was reset")
 	default:
-		t.fail(results.Reset, "%v", sock.failure)
+		t.fail(results.Reset, "%v", tap.failure)
 	}
 }
 
@@ -137,7 +148,7 @@ func (t *try) failCause(ctx context.Context) bool {
 		return false
 	case errors.Is(cause, errIdle):
 		t.fail(results.IdleTimeout, "%v", cause)
-	case errors.Is(cause, errDeadline), errors.Is(cause, errExpired):
+	case errors.Is(cause, errDeadline):
 		t.fail(results.Deadline, "%v", cause)
 	default:
 		t.fail(results.Cancelled, "%v", errCancelled)
@@ -146,27 +157,36 @@ func (t *try) failCause(ctx context.Context) bool {
 }
 
 // refused reads a status that is not 2xx. The error is that of the body.
-func (t *try) refused(resp *http.Response, b *body) error {
+func (t *try) refused(resp *http.Response, b *body, g *guard) error {
 	text, err := readSome(b, maxErrorBody)
+	said := targets.ErrorText(text)
+	if g.scan(text, []byte(said)); g.leak != "" {
+		t.fail(results.WrongUser, "%s: %s", resp.Status, g.leak)
+		return err
+	}
 	t.outcome = results.HTTPStatus
 	if resp.StatusCode == http.StatusTooManyRequests {
 		t.outcome = results.RateLimited
 	}
 	t.err = resp.Status
-	if said := targets.ErrorText(text); said != "" {
+	if said != "" {
 		t.err += ": " + said
 	}
 	return err
 }
 
 // noStream reads a 2xx that is no event stream: an error object, or something else altogether.
-func (t *try) noStream(ctx context.Context, sock *socket, resp *http.Response, b *body) error {
+func (t *try) noStream(ctx context.Context, tap *tap, resp *http.Response, b *body, g *guard) error {
 	text, err := readSome(b, maxErrorBody)
-	switch said := targets.InBandError(text); {
+	said := targets.InBandError(text)
+	g.scan(text, []byte(said))
+	switch {
+	case g.leak != "":
+		t.fail(results.WrongUser, "%s without a stream: %s", resp.Status, g.leak)
 	case said != "":
 		t.fail(results.StreamError, "%s", said)
 	case err != nil && !errors.Is(err, errTooLong):
-		t.failIO(ctx, sock, err)
+		t.failIO(ctx, tap, err)
 	case len(text) == 0:
 		t.fail(results.Truncated, "%s without a body", resp.Status)
 	default:
@@ -206,17 +226,17 @@ func readSome(b *body, limit int) ([]byte, error) {
 // judge classifies a 2xx stream. err is why reading ended; nil is a clean end.
 // The order is that of how much a user would mind: what leaked counts whatever
 // else happened, what the server itself called an error is one even if it then hung.
-func (t *try) judge(ctx context.Context, sock *socket, err error) {
+func (t *try) judge(ctx context.Context, tap *tap, err error) {
 	in := t.in
 	switch {
-	case in.leak != "":
-		t.fail(results.WrongUser, "%s", in.leak)
+	case in.guard.leak != "":
+		t.fail(results.WrongUser, "%s", in.guard.leak)
 	case in.inBand != "":
 		t.fail(results.StreamError, "%s", in.inBand)
 	case in.malformed != "":
 		t.fail(results.Malformed, "%s", in.malformed)
 	case err != nil:
-		t.failIO(ctx, sock, err)
+		t.failIO(ctx, tap, err)
 	case in.finish == "" && !in.done:
 		t.fail(results.Truncated, "stream ended without finish_reason and [DONE]")
 	case in.finish == "":
@@ -245,7 +265,8 @@ type idleWatch struct {
 func watchIdle(limit time.Duration, clock results.Clock, cancel context.CancelCauseFunc) *idleWatch {
 	w := &idleWatch{limit: limit, clock: clock, start: clock.Now(), cancel: cancel}
 	if limit > 0 {
-		w.timer = time.AfterFunc(limit, w.check)
+		w.timer = time.AfterFunc(forever, w.check) // check needs the timer: it must not run before there is one
+		w.timer.Reset(limit)
 	}
 	return w
 }

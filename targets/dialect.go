@@ -1,8 +1,11 @@
 package targets
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/failwhale/failwhale/results"
@@ -86,24 +89,56 @@ func DialectNamed(name string) (Dialect, error) {
 	return nil, fmt.Errorf("dialect %q isn't one of [%s]", name, strings.Join(names, " "))
 }
 
-// JoinURL puts a dialect's path on an endpoint's base URL, which may come with
-// or without the version (http://host, http://host/v1) or with the whole path.
+// JoinURL puts a dialect's path, a version and what follows it, on an endpoint's
+// base URL. People write that in every way, so the first of these that fits holds:
+//
+//   - it ends in the path without the version (/chat/completions): it is used as it is;
+//   - a segment of its path is a version (v1, v2, v1beta), or it names a deployment of Azure's
+//     (…/deployments/NAME): the path goes on it without the version (http://h/v1, https://h/v1beta/openai);
+//   - else all of the path does.
+//
+// A server that this does not suit is reached by its whole path. A query (api-version=…) is kept. The
+// error holds no user, password or query: a base may have a secret in each.
 func JoinURL(base, path string) (*url.URL, error) {
 	u, err := url.Parse(base)
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read url: %w", err)
+	case err != nil: // which quotes it, or just the piece that may be of a password
+		return nil, errors.New("url does not parse: write http://host:port, and percent-encode what is special")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("url %q has no scheme http or https: write http://host:port", base)
+		return nil, errors.New("url has no scheme http or https: write http://host:port")
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("url %q has no host: write http://host:port", base)
-	case u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("url %q has a query or a fragment: write the base only", base)
+		return nil, errors.New("url has no host: write http://host:port")
+	case u.Fragment != "":
+		return nil, fmt.Errorf("url %q has a fragment (#…): remove it", withoutSecrets(u))
 	}
-	version, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	have := strings.TrimRight(u.Path, "/")
-	have = strings.TrimSuffix(have, path)
-	u.Path = strings.TrimSuffix(have, "/"+version) + path
-	u.RawPath = ""
+	_, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	rest = "/" + rest
+	add := path
+	switch have := strings.TrimRight(u.Path, "/"); {
+	case strings.HasSuffix(have, rest):
+		add = ""
+	case isVersioned(have):
+		add = rest
+	}
+	u.Path = strings.TrimRight(u.Path, "/") + add
+	if u.RawPath != "" { // an escaped slash stays one
+		u.RawPath = strings.TrimRight(u.RawPath, "/") + add
+	}
 	return u, nil
+}
+
+// isVersioned reports whether a path leads to a version of an API already.
+func isVersioned(path string) bool {
+	segments := strings.Split(path, "/")
+	if n := len(segments); n >= 2 && segments[n-2] == "deployments" {
+		return true
+	}
+	return slices.ContainsFunc(segments, regexp.MustCompile(`^v[0-9]+((alpha|beta)[0-9]*)?$`).MatchString)
+}
+
+// withoutSecrets is as much of u as may be shown.
+func withoutSecrets(u *url.URL) string {
+	show := *u
+	show.User, show.RawQuery, show.ForceQuery, show.Fragment, show.RawFragment = nil, "", false, "", ""
+	return show.Redacted()
 }

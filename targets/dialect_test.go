@@ -243,15 +243,36 @@ func TestJoinURL(t *testing.T) {
 		"https://h/v1/chat/completions":         "https://h/v1/chat/completions",
 		"https://h/openai/v1/chat/completions/": "https://h/openai/v1/chat/completions",
 		"http://[::1]:80":                       "http://[::1]:80/v1/chat/completions",
+		"http://h":                              "http://h/v1/chat/completions",
+		"http://h/v1":                           "http://h/v1/chat/completions",
+		"http://h/v1/":                          "http://h/v1/chat/completions",
+		"http://h/v2":                           "http://h/v2/chat/completions",
+		"http://h/v1beta":                       "http://h/v1beta/chat/completions",
+		"http://h/vault":                        "http://h/vault/v1/chat/completions",
+		"http://h/v1?api-version=1":             "http://h/v1/chat/completions?api-version=1",
+		"http://h/a%2Fb/v1/":                    "http://h/a%2Fb/v1/chat/completions",
+		"https://api.perplexity.ai/chat/completions":                                              "https://api.perplexity.ai/chat/completions",
+		"https://g.googleapis.com/v1beta/openai":                                                  "https://g.googleapis.com/v1beta/openai/chat/completions",
+		"https://g.googleapis.com/v1beta/openai/":                                                 "https://g.googleapis.com/v1beta/openai/chat/completions",
+		"https://r.openai.azure.com/openai/deployments/d?api-version=2024-10-21":                  "https://r.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21",
+		"https://r.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21": "https://r.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21",
 	} {
 		got, err := targets.JoinURL(base, path)
 		if err != nil || got.String() != want {
 			t.Errorf("JoinURL(%q, %q) = %v, %v; want %s", base, path, got, err, want)
 		}
 	}
-	for _, base := range []string{"", "h:1", "localhost", "ftp://h", "http://", "http://h?x=1", "http://h/%zz"} {
+	for _, base := range []string{"", "h:1", "localhost", "ftp://h", "http://", "http://h#x", "http://h/%zz"} {
 		if got, err := targets.JoinURL(base, path); err == nil {
 			t.Errorf("JoinURL(%q, %q) = %v; want an error", base, path, got)
+		}
+	}
+	for _, base := range []string{
+		"http://u:sesame@h#x", "http://sesame@h#x", "http://h?key=sesame#x", "http://h#sesame", "user:sesame@h", "http:sesame@h",
+		"ftp://u:sesame@h", "http://u:sesame@", "http://u:sesame@h:port", "http://u:sesame@h/\x7f", "?key=sesame", "http://u:%sesame@h", "http://u:sesame/x@h",
+	} {
+		if got, err := targets.JoinURL(base, path); err == nil || strings.Contains(err.Error(), "sesame") {
+			t.Errorf("JoinURL(%q, %q) = %v, %v; want an error without what is secret", base, path, got, err)
 		}
 	}
 }

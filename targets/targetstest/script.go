@@ -2,6 +2,7 @@ package targetstest
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,14 +75,33 @@ func Hang() Step {
 // FIN ends the connection in order: what was sent arrives, and then an end.
 func FIN() Step { return func(context.Context, net.Conn) error { return errEnd } }
 
-// RST ends the connection by a reset.
+// RST ends the connection by a reset, under TLS without a word.
 func RST() Step {
 	return func(_ context.Context, c net.Conn) error {
+		c = bare(c)
 		if tcp, ok := c.(*net.TCPConn); ok {
-			return errors.Join(tcp.SetLinger(0), errEnd)
+			return errors.Join(tcp.SetLinger(0), c.Close(), errEnd)
 		}
-		return errEnd
+		return errors.Join(c.Close(), errEnd)
 	}
+}
+
+// BareFIN is FIN, but under TLS the word by which that ends (close_notify) is not said.
+func BareFIN() Step {
+	return func(_ context.Context, c net.Conn) error { return errors.Join(bare(c).Close(), errEnd) }
+}
+
+// SendBare writes text below TLS, where it is no record.
+func SendBare(text string) Step {
+	return func(ctx context.Context, c net.Conn) error { return Send(text)(ctx, bare(c)) }
+}
+
+// bare is the connection below TLS, or c where there is none.
+func bare(c net.Conn) net.Conn {
+	if secure, ok := c.(*tls.Conn); ok {
+		return secure.NetConn()
+	}
+	return c
 }
 
 // StreamHead is the head of a chunked event stream that promises to keep the connection.

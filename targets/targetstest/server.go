@@ -3,6 +3,7 @@ package targetstest
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -44,9 +45,12 @@ type Server struct {
 	ctx      context.Context
 	stop     context.CancelFunc
 	wg       sync.WaitGroup
+	tls      *tls.Config // nil: none
+	ca       string
 
 	mu       sync.Mutex
 	accepts  int
+	ended    int
 	requests []Request
 	problems []error
 }
@@ -54,7 +58,29 @@ type Server struct {
 // New starts a server that ends with the test. Whatever is under test has to be done by then.
 func New(tb testing.TB, handle Handler) *Server {
 	tb.Helper()
+	return listen(tb, newServer(tb, handle))
+}
+
+// NewTLS is New over TLS.
+func NewTLS(tb testing.TB, handle Handler) *Server {
+	tb.Helper()
 	s := newServer(tb, handle)
+	s.tls, s.ca = selfSigned(tb)
+	return listen(tb, s)
+}
+
+// NewPipeTLS is NewPipe over TLS.
+func NewPipeTLS(tb testing.TB, handle Handler) *Server {
+	tb.Helper()
+	s := newServer(tb, handle)
+	s.tls, s.ca = selfSigned(tb)
+	// They are sent when the handshake ends, before the client reads: over a pipe both would wait to write.
+	s.tls.SessionTicketsDisabled = true
+	return s
+}
+
+func listen(tb testing.TB, s *Server) *Server {
+	tb.Helper()
 	var lc net.ListenConfig
 	l, err := lc.Listen(s.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -96,7 +122,22 @@ func (s *Server) Addr() string {
 }
 
 // URL is the server's root.
-func (s *Server) URL() string { return "http://" + s.Addr() }
+func (s *Server) URL() string {
+	if s.tls != nil {
+		return "https://" + s.Addr()
+	}
+	return "http://" + s.Addr()
+}
+
+// CA is a file with the certificate to trust, in PEM; "" without TLS.
+func (s *Server) CA() string { return s.ca }
+
+// Ended counts the connections that the server has closed, whoever ended them.
+func (s *Server) Ended() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
 
 // Accepts counts the connections so far.
 func (s *Server) Accepts() int {
@@ -156,8 +197,16 @@ func (s *Server) accept() {
 
 // serve answers the requests of one connection until a script ends it, or the client does.
 func (s *Server) serve(conn net.Conn, n int) {
+	if s.tls != nil {
+		conn = tls.Server(conn, s.tls)
+	}
 	hangUp := func() { _ = conn.Close() } // whatever ends first; a second close is no news
-	defer hangUp()
+	defer func() {
+		hangUp()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.ended++
+	}()
 	defer context.AfterFunc(s.ctx, hangUp)()
 	in := bufio.NewReader(conn)
 	for {
