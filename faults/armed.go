@@ -15,6 +15,7 @@ import (
 
 	"github.com/failwhale/failwhale/results"
 	"github.com/failwhale/failwhale/targets"
+	"github.com/failwhale/failwhale/targets/wire"
 )
 
 // An Intent is a fault that is to be armed.
@@ -55,7 +56,7 @@ var ErrExpired = errors.New("its time to live is over")
 
 // Arm prepares a fault and puts the intent on the disk. Nothing is harmed yet:
 // call Inject next. The error is a BusyError if another run has a fault on the
-// stack, or left one there.
+// stack, or on what this one changes, or left one there.
 func (j *Journal) Arm(ctx context.Context, s *targets.Stack, in Intent) (*Armed, error) {
 	if in.Run == "" || in.ID == "" || in.TTL <= 0 {
 		return nil, fmt.Errorf("arm fault %q of run %q: it has no id, no run, or no time to live (%s)", in.ID, in.Run, in.TTL)
@@ -71,10 +72,16 @@ func (j *Journal) Arm(ctx context.Context, s *targets.Stack, in Intent) (*Armed,
 	if err != nil {
 		return nil, fmt.Errorf("arm fault %s: %w", in.ID, err)
 	}
+	var resources []string
+	if c, ok := fault.(Claimer); ok {
+		if resources, err = c.Resources(s); err != nil {
+			return nil, fmt.Errorf("arm fault %s: %w", in.ID, err)
+		}
+	}
 	now := time.Now()
 	e := Entry{
 		Version: EntryVersion, Run: in.Run, ID: in.ID, Kind: in.Kind, Fault: text, Owner: j.self,
-		Handle: s.Handle(), At: in.At, TTL: in.TTL, Begun: now.UTC(), Deadline: now.Add(in.TTL).UTC(),
+		Handle: s.Handle(), Resources: resources, At: in.At, TTL: in.TTL, Begun: now.UTC(), Deadline: now.Add(in.TTL).UTC(),
 	}
 	e.step(j.self, Step{State: Intended})
 	if err := j.locked(ctx, func() error { return j.intend(&e) }); err != nil {
@@ -104,7 +111,7 @@ func (j *Journal) copy(in Intent) (Fault, error) {
 
 // intend gives the entry its place and writes it. The journal's lock is held.
 func (j *Journal) intend(e *Entry) error {
-	if err := j.checkFree(e.Handle.ID, e.Run); err != nil {
+	if err := j.checkFree(e.Handle.ID, e.Run, e.Resources); err != nil {
 		return err
 	}
 	names, err := j.names()
@@ -222,7 +229,7 @@ func (a *Armed) hold(ctx context.Context, e Entry) error {
 	renewer, _ := f.(Renewer)
 	ctx, a.ending = context.WithCancel(context.WithoutCancel(ctx))
 	a.keep.Go(func() {
-		if err := a.watch(ctx, renewer); err != nil {
+		if err := a.guard(ctx, renewer); err != nil {
 			a.why = fmt.Errorf("fault %s (%s): %w", e.ID, e.Kind, err)
 			close(a.lapsed)
 		}
@@ -230,8 +237,19 @@ func (a *Armed) hold(ctx context.Context, e Entry) error {
 	return nil
 }
 
-// renewTries is how many renewals may fail in a row: a lease is three periods long.
+// renewTries is how many renewals may fail in a row: a lease is three periods long. One that says that the
+// lease has run out is one too many.
 const renewTries = 3
+
+// guard is watch, whose panics are ends too: a run that crashed here would leave its other faults to the reaper.
+func (a *Armed) guard(ctx context.Context, r Renewer) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("renew: panic: %v", v)
+		}
+	}()
+	return a.watch(ctx, r)
+}
 
 // watch returns nil when ctx ends, else why the fault is not held any more.
 func (a *Armed) watch(ctx context.Context, r Renewer) error {
@@ -257,7 +275,7 @@ func (a *Armed) watch(ctx context.Context, r Renewer) error {
 		if failed++; err == nil {
 			failed = 0
 		}
-		if failed >= renewTries && ctx.Err() == nil {
+		if (failed >= renewTries || errors.Is(err, wire.ErrLapsed)) && ctx.Err() == nil {
 			return fmt.Errorf("renew: %w", err)
 		}
 	}

@@ -30,11 +30,19 @@ type ConfigPush struct {
 	Pushed   []byte `yaml:"-" json:"pushed,omitempty"`
 	// Ready: Prepare has noted the three above.
 	Ready bool `yaml:"-" json:"ready,omitempty"`
+	// Done: Inject has returned in order, so that no write of it can come late. Fenced: if one
+	// does, it finds another version than it was made from.
+	Done   bool `yaml:"-" json:"done,omitempty"`
+	Fenced bool `yaml:"-" json:"fenced,omitempty"`
+	// Remark is what Note returns.
+	Remark string `yaml:"-" json:"remark,omitempty"`
 }
 
 var (
 	_ Fault     = (*ConfigPush)(nil)
 	_ Validator = (*ConfigPush)(nil)
+	_ Claimer   = (*ConfigPush)(nil)
+	_ Noter     = (*ConfigPush)(nil)
 )
 
 // Validate reports what is missing or contradicts itself.
@@ -76,9 +84,21 @@ func (f *ConfigPush) Prepare(ctx context.Context, s *targets.Stack) error {
 	if !d.Absent && bytes.Equal(f.Pushed, f.Original) {
 		return fmt.Errorf("store %s holds just what would be pushed: there is no harm in it", f.Store)
 	}
-	f.Ready = true
+	f.Ready, f.Done, f.Fenced, f.Remark = true, false, false, ""
 	return nil
 }
+
+// Resources is the document: a URL or a file.
+func (f *ConfigPush) Resources(s *targets.Stack) ([]string, error) {
+	store, err := s.Store(f.Store)
+	if err != nil {
+		return nil, err
+	}
+	return []string{store.Resource()}, nil
+}
+
+// Note says what an undo could not rule out.
+func (f *ConfigPush) Note() string { return f.Remark }
 
 // Inject writes the config if the store still holds what Prepare saw, and reads it back.
 func (f *ConfigPush) Inject(ctx context.Context, s *targets.Stack) error {
@@ -102,6 +122,7 @@ func (f *ConfigPush) Inject(ctx context.Context, s *targets.Stack) error {
 	if !f.pushed(d) {
 		return fmt.Errorf("store %s holds something else than was just written to it: %s", f.Store, sum(d))
 	}
+	f.Done = true
 	return nil
 }
 
@@ -132,7 +153,9 @@ func (f *ConfigPush) Evidence(ctx context.Context, s *targets.Stack) (results.Ev
 const revertTries = 3
 
 // Revert writes the original bytes back if the store holds the pushed ones, and reads them
-// back. What anyone else has written is left alone.
+// back. What anyone else has written is left alone. If the original is in place although Inject
+// did not return in order, its bytes are written once more, so that a push which the server carries
+// out late is refused: it was made from a version that is no longer there.
 func (f *ConfigPush) Revert(ctx context.Context, s *targets.Stack) (results.Restored, error) {
 	store, err := s.Store(f.Store)
 	if err != nil {
@@ -141,6 +164,7 @@ func (f *ConfigPush) Revert(ctx context.Context, s *targets.Stack) (results.Rest
 	if !f.Ready { // nothing was ever written without it
 		return results.RestoredUnneed, nil
 	}
+	f.Remark = ""
 	for tries, wrote := 1, false; ; tries++ {
 		d, err := store.Read(ctx)
 		switch {
@@ -149,6 +173,9 @@ func (f *ConfigPush) Revert(ctx context.Context, s *targets.Stack) (results.Rest
 		case f.original(d) && wrote:
 			return results.RestoredOK, nil
 		case f.original(d):
+			if f.fence(ctx, store, d) && tries <= revertTries {
+				continue
+			}
 			return results.RestoredUnneed, nil
 		case !f.pushed(d):
 			return results.RestoredDrift, f.drift(d)
@@ -165,6 +192,24 @@ func (f *ConfigPush) Revert(ctx context.Context, s *targets.Stack) (results.Rest
 		}
 		wrote = wrote || err == nil
 	}
+}
+
+// fence rules out that an Inject which did not return comes late, and reports whether it just came. That it
+// cannot is remarked, and no failure: a store that takes no write took none from Inject.
+func (f *ConfigPush) fence(ctx context.Context, store *targets.ConfigStore, d targets.Document) (came bool) {
+	if f.Done || f.Fenced {
+		return false
+	}
+	err := store.Fence(ctx, d)
+	if errors.Is(err, targets.ErrChanged) {
+		return true
+	}
+	if err != nil {
+		f.Remark = oneLine(fmt.Sprintf("a push that the store carries out late is not ruled out: %v", err))
+		return false
+	}
+	f.Fenced = true
+	return false
 }
 
 func (f *ConfigPush) drift(d targets.Document) error {

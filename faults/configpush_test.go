@@ -74,6 +74,51 @@ func TestConfigPushReadsBack(t *testing.T) {
 	wantError(t, "Revert()", back(t, f, storeHandle(s.Spec()), results.RestoredFailed), "still holds the pushed config")
 }
 
+// A write that the server carries out after the undo finds another version than it was made from.
+func TestConfigPushComesLate(t *testing.T) {
+	for name, injected := range map[string]bool{"inject never returned": false, "inject returned": true} {
+		t.Run(name, func(t *testing.T) {
+			s := faultstest.NewStore(t, new(`{"pools":[]}`))
+			h := storeHandle(s.Spec())
+			store, err := attach(t, h).Store("router")
+			must(t, err)
+			f := setField()
+			must(t, f.Prepare(t.Context(), attach(t, h)))
+			if injected {
+				must(t, f.Inject(t.Context(), attach(t, h)))
+				s.Put(new(`{"pools":[]}`))
+			}
+			late, err := store.Read(t.Context()) // what a hanging push was made from
+			must(t, err)
+			must(t, back(t, f, h, results.RestoredUnneed))
+			err = store.Swap(t.Context(), late, f.Pushed)
+			if injected != (err == nil) || (err != nil && !errors.Is(err, targets.ErrChanged)) {
+				t.Errorf("the late push = %v, want it refused unless inject has returned: %t", err, injected)
+			}
+			if before := late.Version; !injected {
+				again, err := store.Read(t.Context())
+				must(t, err)
+				must(t, back(t, f, h, results.RestoredUnneed))
+				d, err := store.Read(t.Context())
+				must(t, err)
+				if again.Version == before || d.Version != again.Version {
+					t.Errorf("versions %s, %s, %s: want one write by the first undo and none by the next", before, again.Version, d.Version)
+				}
+			}
+		})
+	}
+}
+
+// A store that takes no write is no reason to call an undo failed that had nothing to undo.
+func TestConfigPushFenceFails(t *testing.T) {
+	s := faultstest.NewStore(t, new(`{"pools":[]}`))
+	f := setField()
+	must(t, f.Prepare(t.Context(), attach(t, storeHandle(s.Spec()))))
+	s.Trouble(faultstest.Refuse)
+	must(t, back(t, f, storeHandle(s.Spec()), results.RestoredUnneed))
+	note(t, f, "late", "not ruled out", "the store refuses")
+}
+
 // What cannot be undone safely, or is no harm, is refused.
 func TestConfigPushRefuses(t *testing.T) {
 	for _, tt := range []struct {

@@ -2,12 +2,15 @@ package faults_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -101,8 +104,7 @@ func (v *victim) closed() bool {
 	return err == nil && len(open) == 0
 }
 
-// A step is a moment in a run's life at which it may be killed. reach waits for it, free lets
-// calls that hang go on afterwards.
+// A step is a moment in a run's life at which it may be killed. reach waits for it.
 type step struct {
 	name   string
 	hang   string // verb of the supervisor
@@ -110,6 +112,9 @@ type step struct {
 	reach  func(v *victim)
 	want   results.Restored
 	down   bool // the harm is there when the run dies
+	// late: the undo calls the verb that hangs too, and both calls go on only then. Else
+	// what hangs does so until the test's end.
+	late bool
 }
 
 func steps() []step {
@@ -117,22 +122,22 @@ func steps() []step {
 		{name: "after the intent", hang: "kill", reach: func(v *victim) { v.line("armed") }, want: results.RestoredUnneed},
 		{name: "in the middle of inject", hang: "kill done", reach: func(v *victim) { v.line("armed") }, want: results.RestoredOK, down: true},
 		{name: "after inject", reach: func(v *victim) { v.line("armed"); v.line("injected") }, want: results.RestoredOK, down: true},
-		{name: "in the middle of revert", hang: "start", revert: true, reach: func(v *victim) { v.line("armed"); v.line("injected") }, want: results.RestoredOK, down: true},
+		{name: "in the middle of revert", hang: "start", revert: true, reach: func(v *victim) { v.line("armed"); v.line("injected") }, want: results.RestoredOK, down: true, late: true},
 	}
 }
 
-// reached starts a victim and returns once it is at the step. free lets what hangs go on.
-func reached(t *testing.T, s step, reaper bool) (v *victim, free func()) {
+// reached starts a victim and returns once it is at the step.
+func reached(t *testing.T, s step, reaper bool) *victim {
 	t.Helper()
 	super := faultstest.NewSupervisor(t, "east", "west")
-	free = func() {}
+	free := func() {}
 	var entered <-chan string
 	if s.hang != "" {
 		gate := super.Hang(s.hang)
 		entered, free = gate.Entered, gate.Release
 		t.Cleanup(free)
 	}
-	v = start(t, super, holding{Reaper: reaper, Revert: s.revert})
+	v := start(t, super, holding{Reaper: reaper, Revert: s.revert})
 	s.reach(v)
 	if entered != nil {
 		select {
@@ -144,7 +149,20 @@ func reached(t *testing.T, s step, reaper bool) (v *victim, free func()) {
 	if v.up() == s.down {
 		t.Fatalf("at this step region east is %s", v.State("east"))
 	}
-	return v, free
+	if s.late {
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		t.Cleanup(wg.Wait)
+		t.Cleanup(cancel)
+		wg.Go(func() {
+			select {
+			case <-entered: // the undo, which has seen that the region is down
+				free()
+			case <-ctx.Done():
+			}
+		})
+	}
+	return v
 }
 
 // A run that was killed at any step is undone by the next process that looks, as often as it looks.
@@ -152,22 +170,10 @@ func TestKilledRunIsRevertedByAnother(t *testing.T) {
 	for _, s := range steps() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			v, free := reached(t, s, false)
+			v := reached(t, s, false)
 			v.kill() // and not collected: a zombie is dead
-			free()
-			v.until("the killed run counts as dead", func() bool {
-				open, err := v.journal.Open()
-				return err == nil && len(open) == 1 && !targets.ProcessAlive(open[0].Owner)
-			})
-			// Of a call that hung, the harm may come later than the death of who asked for it.
-			v.until("the harm is there", func() bool { return v.up() != s.down || s.hang == "kill" || s.hang == "start" })
-			done, err := v.journal.Revert(t.Context(), faults.Selection{})
-			if err != nil || len(done) != 1 || !done[0].Restored.Harmless() || done[0].Err != nil {
-				t.Errorf("Revert() = %+v, %v; want one entry, %s", done, err, s.want)
-			}
-			if !v.up() || !v.closed() {
-				t.Errorf("after Revert region east is %s, entry closed: %t", v.State("east"), v.closed())
-			}
+			v.dead()
+			v.reverted(s)
 			if again, err := v.journal.Revert(t.Context(), faults.Selection{}); err != nil || len(again) != 0 {
 				t.Errorf("second Revert() = %+v, %v; want nothing to do", again, err)
 			}
@@ -175,18 +181,54 @@ func TestKilledRunIsRevertedByAnother(t *testing.T) {
 	}
 }
 
+// dead waits until the run counts as that.
+func (v *victim) dead() {
+	v.Helper()
+	v.until("the killed run counts as dead", func() bool {
+		open, err := v.journal.Open()
+		return err == nil && len(open) == 1 && !targets.ProcessAlive(open[0].Owner)
+	})
+}
+
+// reverted undoes what the run has left at the step.
+func (v *victim) reverted(s step) {
+	v.Helper()
+	done, err := v.journal.Revert(v.Context(), faults.Selection{})
+	if err != nil || len(done) != 1 || done[0].Restored != s.want || done[0].Err != nil {
+		v.Errorf("Revert() = %+v, %v; want one entry, %s", done, err, s.want)
+	}
+	if !v.up() || !v.closed() {
+		v.Errorf("after Revert region east is %s, entry closed: %t", v.State("east"), v.closed())
+	}
+}
+
+// last is the run's only entry, open or closed.
+func (v *victim) last() (e faults.Entry) {
+	v.Helper()
+	names, err := filepath.Glob(filepath.Join(v.journal.Dir(), "*.json"))
+	if err != nil || len(names) != 1 {
+		v.Fatalf("the journal holds %v, %v; want one entry", names, err)
+	}
+	text, err := os.ReadFile(names[0])
+	must(v.T, err)
+	must(v.T, json.Unmarshal(text, &e))
+	return e
+}
+
 // The reaper sees the run's death at once, and undoes what it left.
 func TestReaperUndoesAKilledRun(t *testing.T) {
 	for _, s := range steps() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			v, free := reached(t, s, true)
+			v := reached(t, s, true)
 			died := v.kill()
-			free()
 			v.until("the harm is undone", v.up)
 			undone := time.Since(died)
 			v.until("the entry is closed", v.closed)
 			t.Logf("undone %s after kill -9", undone.Round(100*time.Microsecond))
+			if e := v.last(); e.Restored != s.want {
+				t.Errorf("the reaper came to %q (%s), want %q", e.Restored, e.Detail, s.want)
+			}
 			v.until("the reaper ends", func() bool { return !targets.ProcessAlive(identify(v.T, v.reaper)) })
 		})
 	}
@@ -206,19 +248,12 @@ func TestRunAndReaperKilled(t *testing.T) {
 	for _, s := range steps() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			v, free := reached(t, s, true)
+			v := reached(t, s, true)
 			must(t, syscall.Kill(v.reaper, syscall.SIGKILL))
 			v.until("the reaper is dead", func() bool { return !targets.ProcessAlive(identify(v.T, v.reaper)) })
 			v.kill()
-			free()
-			v.until("the run is dead", func() bool {
-				open, err := v.journal.Open()
-				return err == nil && len(open) == 1 && !targets.ProcessAlive(open[0].Owner)
-			})
-			done, err := v.journal.Revert(t.Context(), faults.Selection{})
-			if err != nil || len(done) != 1 || !done[0].Restored.Harmless() || !v.up() || !v.closed() {
-				t.Errorf("Revert() = %+v, %v, region east is %s; want it restored", done, err, v.State("east"))
-			}
+			v.dead()
+			v.reverted(s)
 		})
 	}
 }
@@ -294,10 +329,7 @@ func TestUndoLooksAgainAfterAnUnfinishedInject(t *testing.T) {
 	v.kill()
 	list := s.Hang("list")
 	t.Cleanup(list.Release)
-	v.until("the run is dead", func() bool {
-		open, err := v.journal.Open()
-		return err == nil && len(open) == 1 && !targets.ProcessAlive(open[0].Owner)
-	})
+	v.dead()
 	done := make(chan []faults.Result, 1)
 	go func() {
 		r, err := v.journal.Revert(t.Context(), faults.Selection{})

@@ -3,6 +3,8 @@ package faults
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,7 +17,8 @@ import (
 
 // DependencyLatency delays the bytes between a stack and one of its dependencies,
 // on connections that are open as well as on new ones. Each chunk is shifted by
-// Latency ± Jitter from its arrival; the order is kept. It is held by a lease: the
+// Latency ± Jitter from its arrival; the order is kept. The jitter's numbers are seeded by
+// the dependency's name: the same in each run. It is held by a lease: the
 // proxy ends it by itself when nobody renews it.
 type DependencyLatency struct {
 	// Dependency is the role of the dependency. Required.
@@ -40,6 +43,7 @@ var (
 	_ Fault     = (*DependencyLatency)(nil)
 	_ Validator = (*DependencyLatency)(nil)
 	_ Renewer   = (*DependencyLatency)(nil)
+	_ Claimer   = (*DependencyLatency)(nil)
 )
 
 // Validate reports what is missing or out of range.
@@ -116,6 +120,15 @@ func (f *DependencyLatency) Evidence(ctx context.Context, s *targets.Stack) (res
 	return e, err
 }
 
+// Resources are the proxy's links.
+func (f *DependencyLatency) Resources(s *targets.Stack) ([]string, error) {
+	d, err := s.Dependency(f.Dependency)
+	if err != nil {
+		return nil, err
+	}
+	return d.Resources(), nil
+}
+
 // Revert ends the delay on every link and looks whether it has.
 func (f *DependencyLatency) Revert(ctx context.Context, s *targets.Stack) (results.Restored, error) {
 	if f.Holder == "" { // Prepare did not come to it, so Inject never ran
@@ -154,8 +167,14 @@ func (f *DependencyLatency) links(ctx context.Context, s *targets.Stack) ([]wire
 func (f *DependencyLatency) fault(renew bool) wire.Fault {
 	return wire.Fault{
 		ID: f.Holder, Lease: lease, Renew: renew,
-		Latency: f.Latency, Jitter: f.Jitter, Direction: f.Direction, Seed: 1,
+		Latency: f.Latency, Jitter: f.Jitter, Direction: f.Direction, Seed: f.seed(),
 	}
+}
+
+// seed of the jitter: faults of two dependencies do not waver in step, and one wavers in each run alike.
+func (f *DependencyLatency) seed() uint64 {
+	sum := sha256.Sum256([]byte(f.Dependency))
+	return binary.BigEndian.Uint64(sum[:8])
 }
 
 func (f *DependencyLatency) holds(l wire.State) bool {

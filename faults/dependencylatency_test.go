@@ -48,6 +48,19 @@ func TestDependencyLatencyLeavesOthersAlone(t *testing.T) {
 	wantError(t, "Prepare()", f.Prepare(t.Context(), attach(t, linkHandle(l.Spec()))), "theirs", "db")
 }
 
+// The jitter of one dependency is the same in each run, and another's is another.
+func TestDependencyLatencySeed(t *testing.T) {
+	seed := func(name string) uint64 {
+		l := faultstest.NewLink(t)
+		h := endpoints(func(h *targets.Handle) { h.Dependencies = map[string]targets.Dependency{name: l.Spec()} })
+		put(t, &faults.DependencyLatency{Dependency: name, Latency: time.Millisecond}, h)
+		return l.Proxy.Links()[0].Fault.Fault.Seed
+	}
+	if a, again, b := seed("db"), seed("db"), seed("cache"); a != again || a == b || a == 0 {
+		t.Errorf("seeds of db, db and cache = %d, %d, %d; want the first two equal", a, again, b)
+	}
+}
+
 // A renewal extends what is there, and brings nothing back.
 func TestDependencyLatencyRenew(t *testing.T) {
 	l := faultstest.NewLink(t)

@@ -26,7 +26,8 @@
 //   - The Reaper is a process in a session of its own that reads the other end of a pipe which
 //     the run holds. It covers the death of the process, not of its machine or container.
 //   - Open entries of dead owners are reverted by the next start and by `failwhale revert`.
-//     Dead means certainly so: another boot, or no process of that pid and start time.
+//     Dead means certainly so: another boot, or no process of that pid and start time. What lives in
+//     another PID namespace, as a container's, cannot be told from here, and is left alone.
 //   - A fault that is held by a lease at its target (Renewer) ends there by itself.
 //
 // # The journal's directory
@@ -34,11 +35,21 @@
 //	000007-RUN-ID.json    an entry; written under a lock, by temp file, fsync, rename, fsync
 //	000007-RUN-ID.claim   held (flock) by who reverts it
 //	lock                  held (flock) for the moment of a transition
-//	stacks/DIGEST.lock    held (flock) by the run that uses the stack
-//	reaper/RUN.log        what a reaper had to say; removed if that was nothing
+//	stacks/DIGEST.lock    held (flock) by the run that uses the stack, and removed by it
+//	reaper/RUN-PID.log    what the reaper of that run had to say; removed if that was nothing
 //
 // Directories are 0700 and files 0600: an entry of config.push holds the config that
 // was replaced. The directory belongs to one machine; processes and boots are compared with its own.
+//
+// Two runs may have the same name: an entry is a run's own if its owner, a process, is too. An entry
+// names what it changes (Claimer), so that two stacks that share a file or a GPU keep off each other's.
+//
+// # What is not covered
+//
+// A PUT that a server carries out after its caller has died, and after the undo: the undo writes the
+// original once more under If-Match, and so makes a new version, which such a PUT was not made from.
+// That is no help where the store makes ETags of the content alone, for the version is the old one
+// again, nor where there was no document at first. The undo looks a second time, a second later.
 //
 // # Libraries
 //

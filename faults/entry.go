@@ -42,6 +42,8 @@ type Entry struct {
 	Owner targets.ProcessID `json:"owner"`
 	// Handle is the stack that it harms.
 	Handle targets.Handle `json:"handle"`
+	// Resources is what it changes, whatever stack that is part of.
+	Resources []string `json:"resources,omitempty"`
 	// At is its offset in the fault phase, for people.
 	At time.Duration `json:"at_ns,omitempty"`
 	// TTL is its time to live, and Deadline when that ends.

@@ -39,10 +39,18 @@ type Validator interface{ Validate() []error }
 // A Renewer is a Fault that lapses at its target unless its holder renews it:
 // the target's own protection against a holder that died. The journal calls
 // Renew each Period from Inject to Revert, on a copy of the fault as its entry
-// has it. Renew never brings back what has lapsed or was reverted: that is an error.
+// has it. Renew never brings back what has lapsed or was reverted: that is an error, wire.ErrLapsed.
 type Renewer interface {
 	Renew(ctx context.Context, s *targets.Stack) error
 	Period() time.Duration
+}
+
+// A Claimer is a Fault that can name what it changes, in words that are the same for whoever changes
+// the same thing through another stack: a file, a GPU, a proxy's link. While it is open, no other run
+// may change one of them, or the undo of the first would put back, and that of the second keep,
+// what the other had pushed. Resources is called after Prepare.
+type Claimer interface {
+	Resources(s *targets.Stack) ([]string, error)
 }
 
 // A Noter is a Fault that has something to say about its last step which is no

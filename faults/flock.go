@@ -33,8 +33,29 @@ func flock(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// tryFlock takes the lock now, or returns errLocked.
+// tryFlock takes the lock now, or returns errLocked. Whoever holds a lock may remove its file: what is locked here
+// is the file that has the name.
 func tryFlock(path string) (*os.File, error) {
+	for {
+		f, err := tryFlockOnce(path)
+		if err != nil {
+			return nil, err
+		}
+		mine, err := f.Stat()
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		named, err := os.Stat(path)
+		if err == nil && os.SameFile(mine, named) {
+			return f, nil
+		}
+		if err = f.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func tryFlockOnce(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err

@@ -29,9 +29,10 @@ type GPUThrottle struct {
 	// AllowShared permits a GPU in MIG mode, where every tenant is slowed down. Optional; default false.
 	AllowShared bool `yaml:"allow_shared" json:"allow_shared,omitempty"`
 
-	// LoadedAt is the clock in MHz that the GPU had under load when Prepare looked; 0: it had no load.
+	// LoadedAt is the highest clock in MHz that the GPU had under load when Prepare looked; 0: it had no load.
 	LoadedAt int `yaml:"-" json:"clock_before,omitempty"`
-	// Seen counts the readings that showed the lock in force, of which one was all Inject needed.
+	// Seen counts the readings that showed the lock in force, of which one was all Inject needed: the clock
+	// was above the lock under load before, and is not now.
 	Seen int64 `yaml:"-" json:"seen,omitempty"`
 	// Confounded names what else held the clock down in some reading.
 	Confounded string `yaml:"-" json:"confounded,omitempty"`
@@ -45,6 +46,8 @@ const (
 	clockStep = 15 // MHz
 	// gpuPoll is between two readings: nvidia-smi itself takes some of it.
 	gpuPoll = 250 * time.Millisecond
+	// loadedLimit is how long Prepare waits to see a clock above the lock.
+	loadedLimit = 2 * time.Second
 	// loadLimit is how long load is waited for, settleLimit how long a loaded clock may take to follow.
 	loadLimit   = 3 * time.Second
 	settleLimit = 5 * time.Second
@@ -54,6 +57,7 @@ var (
 	_ Fault     = (*GPUThrottle)(nil)
 	_ Validator = (*GPUThrottle)(nil)
 	_ Noter     = (*GPUThrottle)(nil)
+	_ Claimer   = (*GPUThrottle)(nil)
 )
 
 // Validate reports what is missing or contradicts itself.
@@ -104,13 +108,42 @@ func (f *GPUThrottle) Prepare(ctx context.Context, s *targets.Stack) error {
 		return fmt.Errorf("gpu %s reaches %d MHz at most: a lock at %d MHz throttles nothing", f.GPU, r.MaxSM, most)
 	}
 	f.LoadedAt, f.Seen, f.Confounded, f.Remark = 0, 0, "", ""
-	if r.Utilization > 0 {
-		f.LoadedAt = r.SM
-	}
 	if !r.Persistence {
 		f.Remark = "persistence mode is off: if the GPU falls idle, its driver may unload and drop the lock"
 	}
-	return nil
+	_, _, err = watch(ctx, gpu, loadedLimit, loadedLimit, func(r targets.GPUReading) bool {
+		if r.Utilization > 0 {
+			f.LoadedAt = max(f.LoadedAt, r.SM)
+		}
+		return f.above()
+	})
+	return err
+}
+
+// bar is the highest clock that a lock in force allows.
+func (f *GPUThrottle) bar() int { return f.clocks().Max + clockStep }
+
+// above reports whether the clock was above the lock under load before it was locked.
+func (f *GPUThrottle) above() bool { return f.LoadedAt > f.bar() }
+
+// before says why a low clock proves nothing; "": it does.
+func (f *GPUThrottle) before() string {
+	switch {
+	case f.above():
+		return ""
+	case f.LoadedAt > 0:
+		return fmt.Sprintf("it ran at %d MHz under load before it was locked", f.LoadedAt)
+	}
+	return "its clock under load before it was locked is not known"
+}
+
+// Resources is the GPU.
+func (f *GPUThrottle) Resources(s *targets.Stack) ([]string, error) {
+	gpu, err := s.GPU(f.GPU)
+	if err != nil {
+		return nil, err
+	}
+	return []string{gpu.Resource()}, nil
 }
 
 // Inject locks the clocks and watches until the lock shows, or no load comes that could show it.
@@ -122,7 +155,7 @@ func (f *GPUThrottle) Inject(ctx context.Context, s *targets.Stack) error {
 	if f.Said, err = gpu.Lock(ctx, f.clocks()); err != nil {
 		return err
 	}
-	last, loaded, err := watch(ctx, gpu, f.observe)
+	last, loaded, err := watch(ctx, gpu, loadLimit, settleLimit, f.observe)
 	switch {
 	case err != nil:
 		return err
@@ -131,6 +164,9 @@ func (f *GPUThrottle) Inject(ctx context.Context, s *targets.Stack) error {
 	case f.Confounded != "":
 		f.Remark = join(f.Remark, "in force as nvidia-smi says, not verified: confounded by "+f.Confounded)
 		return nil
+	case loaded && last.SM <= f.bar() && !f.above():
+		f.Remark = join(f.Remark, fmt.Sprintf("in force as nvidia-smi says, not verified: the GPU runs at %d MHz, and %s", last.SM, f.before()))
+		return nil
 	case loaded:
 		return fmt.Errorf("gpu %s runs at %d MHz under load, above its lock at %s: it is not in force", f.GPU, last.SM, f.clocks())
 	}
@@ -138,22 +174,24 @@ func (f *GPUThrottle) Inject(ctx context.Context, s *targets.Stack) error {
 	return nil
 }
 
-// observe notes what a reading shows of the lock, and reports whether it shows it in force.
+// observe notes what a reading shows of the lock, and reports whether the clock is within it under load.
 func (f *GPUThrottle) observe(r targets.GPUReading) bool {
-	if r.Utilization == 0 || r.SM > f.clocks().Max+clockStep {
+	if r.Utilization == 0 || r.SM > f.bar() {
 		return false
 	}
 	if len(r.Slowdowns) > 0 {
 		f.Confounded = strings.Join(r.Slowdowns, ", ")
 		return true // whatever holds it down, it is below: but no evidence
 	}
-	f.Seen++
+	if f.above() {
+		f.Seen++
+	}
 	return true
 }
 
-// watch reads the GPU until done says so: for loadLimit while it never has load, for
-// settleLimit once it had. It returns the last reading and whether there was load.
-func watch(ctx context.Context, gpu *targets.GPUControl, done func(targets.GPUReading) bool) (last targets.GPUReading, loaded bool, err error) {
+// watch reads the GPU until done says so: at most for idle while it never has load, and for
+// busy once it had. It returns the last reading and whether there was load.
+func watch(ctx context.Context, gpu *targets.GPUControl, idle, busy time.Duration, done func(targets.GPUReading) bool) (last targets.GPUReading, loaded bool, err error) {
 	tick := time.NewTicker(gpuPoll)
 	defer tick.Stop()
 	for start := time.Now(); ; {
@@ -162,7 +200,7 @@ func watch(ctx context.Context, gpu *targets.GPUControl, done func(targets.GPURe
 		}
 		loaded = loaded || last.Utilization > 0
 		waited := time.Since(start)
-		if done(last) || (!loaded && waited >= loadLimit) || waited >= settleLimit {
+		if done(last) || (!loaded && waited >= idle) || waited >= busy {
 			return last, loaded, nil
 		}
 		select {
@@ -185,6 +223,9 @@ func (f *GPUThrottle) Evidence(ctx context.Context, s *targets.Stack) (results.E
 	}
 	f.observe(r)
 	e := results.Evidence{Touched: f.Seen, What: fmt.Sprintf("readings under load with the clock within the lock at %s", f.clocks())}
+	if why := f.before(); why != "" {
+		e.What += "; none of them counts: " + why
+	}
 	if f.Confounded != "" {
 		e.What += ", others confounded by " + f.Confounded
 	}
@@ -215,13 +256,13 @@ func (f *GPUThrottle) Revert(ctx context.Context, s *targets.Stack) (results.Res
 }
 
 func (f *GPUThrottle) verifyUndone(ctx context.Context, gpu *targets.GPUControl, operator targets.Clocks) (results.Restored, error) {
-	bar := f.clocks().Max + clockStep
+	bar := f.bar()
 	if operator != (targets.Clocks{}) && operator.Max <= bar {
 		f.Remark = fmt.Sprintf("locked again at the operator's %s, not verified: that is no higher than the fault's lock", operator)
 		return results.RestoredOK, nil
 	}
 	risen := false
-	last, loaded, err := watch(ctx, gpu, func(r targets.GPUReading) bool {
+	last, loaded, err := watch(ctx, gpu, loadLimit, settleLimit, func(r targets.GPUReading) bool {
 		risen = r.SM > bar
 		return risen || (r.Utilization > 0 && len(r.Slowdowns) > 0)
 	})
@@ -233,7 +274,7 @@ func (f *GPUThrottle) verifyUndone(ctx context.Context, gpu *targets.GPUControl,
 		f.Remark = "undone as nvidia-smi says, not verified: the GPU has no load"
 	case len(last.Slowdowns) > 0:
 		f.Remark = fmt.Sprintf("undone as nvidia-smi says, not verified: %s holds the clock at %d MHz", strings.Join(last.Slowdowns, ", "), last.SM)
-	case f.LoadedAt > bar:
+	case f.above():
 		return results.RestoredFailed, fmt.Errorf("gpu %s still runs at %d MHz under load, where it ran at %d MHz before it was locked", f.GPU, last.SM, f.LoadedAt)
 	default:
 		f.Remark = fmt.Sprintf("undone as nvidia-smi says, not verified: the clock stays at %d MHz under load, and what it was before is not known", last.SM)

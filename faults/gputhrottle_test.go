@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/failwhale/failwhale/faults"
@@ -99,11 +100,39 @@ func TestGPUThrottleWithoutLoad(t *testing.T) {
 	}
 	evidence(0)
 	g.Set(t, func(s *faultstest.GPUState) { s.Utilization = 50 })
-	evidence(1)
-	evidence(2)
+	evidence(0) // it may have been as low before
 	g.Set(t, func(s *faultstest.GPUState) { s.Utilization = 0 })
 	must(t, back(t, f, h, results.RestoredOK))
 	note(t, f, "undone as nvidia-smi says", "no load")
+}
+
+// A clock that was no higher before shows no lock.
+func TestGPUThrottleLowBefore(t *testing.T) {
+	t.Parallel()
+	_, h := gpu(t, "unlocked", func(s *faultstest.GPUState) { s.Stuck, s.Clock = true, 590 })
+	f := throttle()
+	put(t, f, h)
+	note(t, f, "not verified", "590 MHz under load before")
+	e, err := f.Evidence(t.Context(), attach(t, h))
+	if err != nil || e.Touched != 0 || !strings.Contains(e.What, "590 MHz") {
+		t.Errorf("Evidence() = %+v, %v; want none, and why", e, err)
+	}
+	must(t, back(t, f, h, results.RestoredOK))
+}
+
+// Prepare waits for a moment for load: between two batches there is none.
+func TestGPUThrottleWaitsForLoad(t *testing.T) {
+	t.Parallel()
+	g, h := gpu(t, "unlocked", func(s *faultstest.GPUState) { s.Idle = 3 })
+	f := throttle()
+	put(t, f, h)
+	if f.LoadedAt != 1980 || f.Seen == 0 {
+		t.Errorf("clock before = %d, seen %d times; want 1980, and seen", f.LoadedAt, f.Seen)
+	}
+	if left := g.State(t).Idle; left != 0 {
+		t.Errorf("%d idle readings are left, want none", left)
+	}
+	must(t, back(t, f, h, results.RestoredOK))
 }
 
 // Heat holds a clock down as a lock does: what is seen then proves nothing.

@@ -69,10 +69,10 @@ func (j *Journal) Open() ([]Entry, error) {
 	return slices.DeleteFunc(all, func(e Entry) bool { return !e.Open() }), err
 }
 
-// openOf is Open for one run, without a look at the others' entries.
-func (j *Journal) openOf(run string) ([]Entry, error) {
+// openOf is Open for one run of one process, without a look at the others' entries.
+func (j *Journal) openOf(run string, owner targets.ProcessID) ([]Entry, error) {
 	all, err := j.all("-" + plain(run) + "-")
-	return slices.DeleteFunc(all, func(e Entry) bool { return !e.Open() || e.Run != run }), err
+	return slices.DeleteFunc(all, func(e Entry) bool { return !e.Open() || e.Run != run || e.Owner != owner }), err
 }
 
 // all reads every entry whose file name contains part, oldest first.
@@ -194,7 +194,7 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// sweep removes what a crash in the middle of a write left, and old closed entries.
+// sweep removes what a crash in the middle of a write left, locks of nobody, and old closed entries.
 func (j *Journal) sweep() error {
 	return j.locked(context.Background(), func() error {
 		list, err := os.ReadDir(j.dir)
@@ -216,7 +216,7 @@ func (j *Journal) sweep() error {
 				errs = append(errs, err)
 			}
 		}
-		return errors.Join(errs...)
+		return errors.Join(append(errs, j.sweepLocks())...)
 	})
 }
 

@@ -202,13 +202,20 @@ func TestRenewal(t *testing.T) {
 	if got := renewed("held"); got != n {
 		t.Errorf("%d renewals after Revert, want none", got-n)
 	}
-	a = arm("lost", "renew")
-	<-a.Lapsed()
-	wantError(t, "Err()", a.Err(), "fault lost (test.leased)", "probe: renew")
-	if got := renewed("lost"); got != 3 {
-		t.Errorf("lapsed after %d failed renewals, want 3", got)
+	for _, tt := range []struct {
+		bad, want string
+		after     int // renewals
+	}{{"renew", "probe: renew", 3}, {"lapsed", "no longer in force", 1}, {"renew-panic", "panic: probe", 1}} {
+		a = arm(tt.bad, tt.bad)
+		<-a.Lapsed()
+		wantError(t, "Err()", a.Err(), "fault "+tt.bad+" (test.leased)", tt.want)
+		if got := renewed(tt.bad); got != tt.after {
+			t.Errorf("%s: lapsed after %d failed renewals, want %d", tt.bad, got, tt.after)
+		}
+		if r := a.Revert(t.Context()); r.Restored != results.RestoredOK {
+			t.Errorf("%s: Revert() = %+v, want restored", tt.bad, r)
+		}
 	}
-	a.Revert(t.Context())
 }
 
 // Undo goes newest first, and one that fails keeps no other from its own.

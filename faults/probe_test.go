@@ -3,6 +3,7 @@ package faults_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/failwhale/failwhale/faults"
 	"github.com/failwhale/failwhale/results"
 	"github.com/failwhale/failwhale/targets"
+	"github.com/failwhale/failwhale/targets/wire"
 )
 
 // A probe is a fault whose harm is a file, and that can be made to misbehave.
@@ -18,7 +20,7 @@ type probe struct {
 	File string `yaml:"file"`
 	// Bad is the method that fails: prepare, inject, revert (while File.stuck exists), panic, drift, silent.
 	Bad string `yaml:"bad"`
-	// Lease makes it a Renewer: each renewal adds a byte to File.renewed, and fails where Bad is renew.
+	// Lease makes it a Renewer: each renewal adds a byte to File.renewed, and fails where Bad is renew, lapsed or renew-panic.
 	Lease time.Duration `yaml:"lease"`
 }
 
@@ -74,6 +76,12 @@ func (l *leased) Renew(context.Context, *targets.Stack) error {
 	if err == nil {
 		_, err = f.Write([]byte{'x'})
 		err = errors.Join(err, f.Close())
+	}
+	switch l.Bad {
+	case "renew-panic":
+		panic("probe")
+	case "lapsed":
+		return errors.Join(err, fmt.Errorf("probe: %w", wire.ErrLapsed))
 	}
 	return errors.Join(err, l.fail("renew"))
 }

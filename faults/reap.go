@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,11 +28,15 @@ const (
 )
 
 // ReaperCommand is what main's hidden command calls: the life of a reaper process. args
-// are the journal's directory and the run, as StartReaper adds them; descriptors 3 and 4 are its pipes.
+// are the journal's directory, the run and its process, as StartReaper adds them; descriptors 3 and 4 are its pipes.
 // log is the process's stderr. Signals that end a terminal's jobs do not end it.
 func ReaperCommand(ctx context.Context, args []string, log io.Writer, more ...Kind) error {
-	if len(args) != 2 {
+	if len(args) != 3 {
 		return errors.New("reaper: it is started by failwhale run, and by nobody else")
+	}
+	var of targets.ProcessID
+	if err := json.Unmarshal([]byte(args[2]), &of); err != nil {
+		return fmt.Errorf("reaper: it is started by failwhale run, and by nobody else: %w", err)
 	}
 	if err := syscall.SetNonblock(3, true); err != nil { // so that a Close ends a Read
 		return fmt.Errorf("reaper: it is started by failwhale run, and by nobody else: %w", err)
@@ -48,14 +53,14 @@ func ReaperCommand(ctx context.Context, args []string, log io.Writer, more ...Ki
 	if err != nil {
 		return fmt.Errorf("reaper: %w", err)
 	}
-	return j.Reap(context.WithoutCancel(ctx), args[1], owner, ready, log)
+	return j.Reap(context.WithoutCancel(ctx), args[1], of, owner, ready, log)
 }
 
-// Reap watches the faults of a run: it reads owner until its end, which means
-// that the run is over, and writes to ready once it does. It then reverts all that the run has left, and before
+// Reap watches the faults that process of has armed for a run; another run may have the same
+// name. It reads owner until its end, which means that the run is over, and writes to ready once it does. It then reverts all that the run has left, and before
 // that what outlives its time to live. It returns when the run is over and nothing of it is open, or with an
 // error when that could not be had. Both files are closed.
-func (j *Journal) Reap(ctx context.Context, run string, owner, ready *os.File, log io.Writer) error {
+func (j *Journal) Reap(ctx context.Context, run string, of targets.ProcessID, owner, ready *os.File, log io.Writer) error {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
@@ -66,7 +71,7 @@ func (j *Journal) Reap(ctx context.Context, run string, owner, ready *os.File, l
 	if err = errors.Join(err, ready.Close()); err != nil {
 		return fmt.Errorf("reaper: %w", err)
 	}
-	r := &reap{journal: j, run: run, log: log, deadlines: map[uint64]time.Time{}, retries: map[uint64]retry{}}
+	r := &reap{journal: j, run: run, of: of, log: log, deadlines: map[uint64]time.Time{}, retries: map[uint64]retry{}}
 	for {
 		wait, err := r.look(ctx)
 		if r.over && (err != nil || wait == 0) {
@@ -94,6 +99,7 @@ func (j *Journal) Reap(ctx context.Context, run string, owner, ready *os.File, l
 type reap struct {
 	journal *Journal
 	run     string
+	of      targets.ProcessID
 	log     io.Writer
 	over    bool      // the run is
 	end     time.Time // since then
@@ -113,7 +119,7 @@ type retry struct {
 // look reverts what is due, and returns how long to wait before the next look. When the run is over
 // that is 0 if nothing is left to do.
 func (r *reap) look(ctx context.Context) (wait time.Duration, err error) {
-	open, unreadable := r.journal.openOf(r.run)
+	open, unreadable := r.journal.openOf(r.run, r.of)
 	if text := fmt.Sprint(unreadable); unreadable != nil && text != r.reported {
 		r.reported = text
 		r.printf("%v", unreadable)

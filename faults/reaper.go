@@ -3,6 +3,7 @@ package faults
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,11 +36,17 @@ const (
 )
 
 // StartReaper starts the reaper of a run and returns once it watches. argv is main's
-// hidden command, which calls ReaperCommand; the journal's directory and the run are added to it.
+// hidden command, which calls ReaperCommand; the journal's directory, the run and this process are
+// added to it: what another process arms for a run of the same name is none of its business.
 // The caller must Close it, after the last Revert.
 func (j *Journal) StartReaper(ctx context.Context, argv []string, run string) (*Reaper, error) {
-	r := &Reaper{log: filepath.Join(j.dir, "reaper", plain(run)+".log"), done: make(chan struct{})}
-	ready, err := r.spawn(ctx, slices.Concat(argv, []string{j.dir, run}))
+	self, err := json.Marshal(j.self)
+	if err != nil {
+		return nil, fmt.Errorf("start reaper: %w", err)
+	}
+	name := fmt.Sprintf("%s-%d.log", plain(run), j.self.PID)
+	r := &Reaper{log: filepath.Join(j.dir, "reaper", name), done: make(chan struct{})}
+	ready, err := r.spawn(ctx, slices.Concat(argv, []string{j.dir, run, string(self)}))
 	if err != nil {
 		return nil, fmt.Errorf("start reaper: %w", err)
 	}

@@ -1,7 +1,10 @@
 package faults_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -9,6 +12,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/failwhale/failwhale/faults"
@@ -18,6 +22,11 @@ import (
 )
 
 func reaperArgv() []string { return []string{os.Args[0], reaperCommand} }
+
+// reaperLog is where the reaper of a run of this process writes.
+func reaperLog(j *faults.Journal, run string) string {
+	return filepath.Join(j.Dir(), "reaper", fmt.Sprintf("%s-%d.log", run, os.Getpid()))
+}
 
 // The usual end of a run: nothing is open, and nothing is left of the reaper.
 func TestReaperOfAnOrderlyRun(t *testing.T) {
@@ -32,7 +41,7 @@ func TestReaperOfAnOrderlyRun(t *testing.T) {
 	default:
 		t.Error("Died() is open after Close")
 	}
-	if _, err := os.Stat(filepath.Join(b.journal.Dir(), "reaper", "run.log")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(reaperLog(b.journal, "run")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Stat(log of a reaper that had nothing to say) = %v, want that it does not exist", err)
 	}
 }
@@ -58,7 +67,7 @@ func TestReaperCloseReverts(t *testing.T) {
 	if s.State("east") != targets.ProcessRunning || s.State("west") != targets.ProcessHeld {
 		t.Errorf("after Close east is %s and west is %s, want running and held: that is another run's", s.State("east"), s.State("west"))
 	}
-	log, err := os.ReadFile(filepath.Join(j.Dir(), "reaper", "run.log"))
+	log, err := os.ReadFile(reaperLog(j, "run"))
 	if err != nil || len(log) == 0 {
 		t.Errorf("the reaper's log is %q, %v; want what it did", log, err)
 	}
@@ -121,4 +130,51 @@ func TestReaperOutlivesTheGarbageCollector(t *testing.T) {
 	}
 	a.Revert(t.Context())
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
+}
+
+// Two runs may have the same name, and are two runs all the same: what a living one has armed is not the
+// business of the other's reaper.
+func TestReaperLeavesANamesakeAlone(t *testing.T) {
+	b := newBench(t)
+	parent, err := targets.IdentifyProcess(os.Getppid())
+	must(t, err)
+	b.inject("theirs", "")
+	b.rewrite("theirs", func(e *faults.Entry) { e.Owner, e.Handle.ID = parent, "another" })
+	r, err := b.journal.StartReaper(t.Context(), reaperArgv(), "run")
+	must(t, err)
+	must(t, r.Close(t.Context()))
+	if !b.harmed("theirs") || b.open()["theirs"] != faults.InForce {
+		t.Errorf("after the end of a run its namesake's fault is %q, in force: %t; want it left alone", b.open()["theirs"], b.harmed("theirs"))
+	}
+}
+
+// The end of the pipe is acted on when it comes, and not at the next look at the journal. The bubble's clock
+// stands still while anything can go on by itself: had the reaper waited for its timer, it would have moved.
+func TestReaperActsOnTheEndOfThePipe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		self, err := targets.SelfID()
+		must(t, err)
+		a := b.inject("lost", "")
+		watched, held, err := os.Pipe()
+		must(t, err)
+		ready, tell, err := os.Pipe()
+		must(t, err)
+		done := make(chan error, 1)
+		go func() {
+			done <- b.journal.Reap(context.WithoutCancel(t.Context()), "run", self, watched, tell, io.Discard)
+		}()
+		text, err := io.ReadAll(ready)
+		if err != nil || len(text) == 0 {
+			t.Fatalf("the reaper says %q, %v; want that it watches", text, err)
+		}
+		must(t, ready.Close())
+		start := time.Now()
+		must(t, held.Close())
+		must(t, <-done)
+		if took := time.Since(start); took != 0 || b.harmed("lost") {
+			t.Errorf("the reaper waited for %s, harm undone: %t; want it undone without a wait", took, !b.harmed("lost"))
+		}
+		a.Revert(t.Context()) // ends what watches the time to live
+	})
 }

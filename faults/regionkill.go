@@ -44,6 +44,7 @@ func (m *KillMode) UnmarshalText(text []byte) error {
 var (
 	_ Fault     = (*RegionKill)(nil)
 	_ Validator = (*RegionKill)(nil)
+	_ Claimer   = (*RegionKill)(nil)
 )
 
 // Validate reports a missing region.
@@ -129,7 +130,16 @@ func (f *RegionKill) Evidence(ctx context.Context, s *targets.Stack) (results.Ev
 	return e, nil
 }
 
-// Revert brings the region back and returns once it serves.
+// Resources is the region's process.
+func (f *RegionKill) Resources(s *targets.Stack) ([]string, error) {
+	region, err := s.Region(f.Region)
+	if err != nil {
+		return nil, err
+	}
+	return []string{region.Resource()}, nil
+}
+
+// Revert brings the region back and returns once it serves. One that runs may not serve yet.
 func (f *RegionKill) Revert(ctx context.Context, s *targets.Stack) (results.Restored, error) {
 	region, err := s.Region(f.Region)
 	if err != nil {
@@ -139,11 +149,12 @@ func (f *RegionKill) Revert(ctx context.Context, s *targets.Stack) (results.Rest
 	if err != nil {
 		return results.RestoredFailed, err
 	}
-	if p.State == targets.ProcessRunning {
-		return results.RestoredUnneed, nil
-	}
-	if _, err := region.Start(ctx); err != nil {
+	ran := p.State == targets.ProcessRunning
+	if p, err = region.Start(ctx); err != nil {
 		return results.RestoredFailed, err
+	}
+	if ran && p.State == targets.ProcessRunning {
+		return results.RestoredUnneed, nil
 	}
 	if p, err = region.State(ctx); err != nil {
 		return results.RestoredFailed, err

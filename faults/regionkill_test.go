@@ -54,6 +54,19 @@ func TestRegionKillLooks(t *testing.T) {
 	must(t, back(t, f, s.Handle(), results.RestoredOK))
 }
 
+// A region that runs may not serve yet: only then is nothing left to undo.
+func TestRegionKillWaitsUntilItServes(t *testing.T) {
+	s := faultstest.NewSupervisor(t, "east", "west")
+	f := &faults.RegionKill{Region: "east"}
+	must(t, f.Prepare(t.Context(), attach(t, s.Handle())))
+	gate := s.Hang("start done")
+	done := make(chan error, 1)
+	go func() { done <- back(t, f, s.Handle(), results.RestoredUnneed) }()
+	<-gate.Entered // it runs, and was started all the same
+	gate.Release()
+	must(t, <-done)
+}
+
 // A stack that counts nothing still shows that the region is away.
 func TestRegionKillWithoutCounter(t *testing.T) {
 	s := faultstest.NewSupervisor(t, "east", "west")

@@ -120,6 +120,9 @@ func (j *Journal) again(ctx context.Context, e Entry, first undone) undone {
 	case <-t.C:
 	case <-ctx.Done():
 	}
+	if first.fault != nil {
+		e.Fault = first.fault // with what the first has noted
+	}
 	second := j.undo(ctx, e)
 	if second.Restored == results.RestoredUnneed {
 		return first

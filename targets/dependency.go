@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -13,13 +14,23 @@ import (
 
 // A DependencyControl drives the proxy links to one dependency.
 type DependencyControl struct {
-	name   string
-	links  []string
-	client *wire.Client
+	name    string
+	control string // URL
+	links   []string
+	client  *wire.Client
 }
 
 func newDependencyControl(name string, d Dependency, hc *http.Client) *DependencyControl {
-	return &DependencyControl{name, d.Links, wire.NewClient(d.Control, hc)}
+	return &DependencyControl{name, d.Control, d.Links, wire.NewClient(d.Control, hc)}
+}
+
+// Resources name the links: the same for all stacks that use the proxy.
+func (d *DependencyControl) Resources() []string {
+	var all []string
+	for _, link := range d.links {
+		all = append(all, resourceURL(strings.TrimSuffix(d.control, "/")+"/v1/links/"+url.PathEscape(link)))
+	}
+	return all
 }
 
 // Links returns the state of the dependency's links, in the order in which the

@@ -36,6 +36,9 @@ func (c Clocks) String() string {
 	return fmt.Sprintf("%d,%d MHz", c.Min, c.Max)
 }
 
+// Resource names the GPU: its UUID is its own, whichever way nvidia-smi is run.
+func (g *GPUControl) Resource() string { return g.gpu.UUID }
+
 // Operator is what the operator says the GPU is locked to outside of experiments.
 func (g *GPUControl) Operator() (Clocks, error) {
 	switch text := strings.TrimSpace(g.gpu.Clocks); text {

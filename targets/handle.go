@@ -37,12 +37,16 @@ type ProcessID struct {
 	Start uint64 `json:"start"`
 	// Boot is the boot id (/proc/sys/kernel/random/boot_id).
 	Boot string `json:"boot"`
+	// Namespace is the inode of the PID namespace in which PID is meant (/proc/self/ns/pid). 0: not known.
+	Namespace uint64 `json:"pid_namespace,omitempty"`
 }
 
 // A Region is one region's process under a supervisor.
 type Region struct {
 	// Process is its name in the control API: region-east.
 	Process string `json:"process"`
+	// URL is its own front door, behind the edge: its metrics are at /metrics.
+	URL string `json:"url,omitempty"`
 	// Touched is a URL that answers {"count": n, "what": "..."}: how many requests have met
 	// the region's failure since the stack started. A fault reports the difference.
 	Touched string `json:"touched,omitempty"`

@@ -65,12 +65,12 @@ func ReadHandle(path string) (Handle, error) {
 func openEndpoints(spec Spec) (*Stack, error) {
 	h := Handle{
 		Version: HandleVersion, Endpoints: spec.Endpoints,
-		Stores: maps.Clone(spec.Stores), Dependencies: spec.Dependencies, GPUs: spec.GPUs,
+		Stores: maps.Clone(spec.Stores), Dependencies: spec.Dependencies, GPUs: maps.Clone(spec.GPUs),
 	}
 	var errs []error
 	for name, e := range spec.Endpoints {
 		if u, err := url.Parse(e.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			errs = append(errs, fmt.Errorf("endpoint %s: url %q isn't http://HOST or https://HOST", name, e.URL))
+			errs = append(errs, fmt.Errorf("endpoint %s: url %q isn't http://HOST or https://HOST", name, shownURL(e.URL)))
 		}
 	}
 	for name, s := range h.Stores {
@@ -83,6 +83,18 @@ func openEndpoints(spec Spec) (*Stack, error) {
 		}
 		s.File = path
 		h.Stores[name] = s
+	}
+	for name, g := range h.GPUs {
+		if len(g.SMI) == 0 || !strings.Contains(g.SMI[0], "/") { // found in PATH
+			continue
+		}
+		path, err := filepath.Abs(g.SMI[0])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("gpu %s: %w", name, err))
+			continue
+		}
+		g.SMI = slices.Concat([]string{path}, g.SMI[1:])
+		h.GPUs[name] = g
 	}
 	h.ID = endpointsID(spec.Endpoints)
 	s := newStack(h)

@@ -53,6 +53,8 @@ func TestOpenErrors(t *testing.T) {
 		{"two", targets.Spec{Attach: "x", Endpoints: ok}, []string{"exactly one"}},
 		{"no launcher", targets.Spec{Reference: new(targets.Reference)}, []string{"no command"}},
 		{"no URL", targets.Spec{Endpoints: endpoint("api.example.com")}, []string{"endpoint api", `"api.example.com"`, "https://HOST"}},
+		{"a URL with secrets", targets.Spec{Endpoints: endpoint("ftp://user:hunter2@host/x?key=hunter2")}, []string{"endpoint api", `"ftp://xxxxx@host/x"`}},
+		{"an unreadable URL with secrets", targets.Spec{Endpoints: endpoint("http://user:hunter2@host:port?key=hunter2")}, []string{`"http://xxxxx@host:port"`}},
 		{"a store of two kinds", targets.Spec{Endpoints: ok, Stores: map[string]targets.Store{"cfg": {URL: "http://x", File: "y"}}}, []string{"store cfg", "exactly one of url and file"}},
 		{"a dependency of nothing", targets.Spec{Endpoints: ok, Dependencies: map[string]targets.Dependency{"db": {}}}, []string{"dependency db", "links"}},
 		{"a GPU without UUID", targets.Spec{Endpoints: ok, GPUs: map[string]targets.GPU{"g": {}}}, []string{"gpu g", "nvidia-smi -L"}},
@@ -60,11 +62,26 @@ func TestOpenErrors(t *testing.T) {
 	} {
 		_, err := targets.Open(t.Context(), tt.spec, targets.Launcher{})
 		wantError(t, tt.name+": Open()", err, tt.want...)
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: Open() = %v, which tells the password", tt.name, err)
+		}
 	}
 	s, err := targets.Open(t.Context(), targets.Spec{Endpoints: ok, Stores: map[string]targets.Store{"cfg": {File: "rel"}, "b": {URL: "http://x"}}}, targets.Launcher{})
 	must(t, err)
 	if got := s.Handle().Stores["cfg"].File; !filepath.IsAbs(got) {
 		t.Errorf("the handle's file is %q, want an absolute path: the undo may run elsewhere", got)
+	}
+	spec := targets.Spec{Endpoints: ok, GPUs: map[string]targets.GPU{
+		"script": {UUID: "GPU-1", SMI: []string{"./smi.sh", "-x"}}, "path": {UUID: "GPU-2", SMI: []string{"ssh", "./host"}}, "none": {UUID: "GPU-3"},
+	}}
+	here, err := targets.Open(t.Context(), spec, targets.Launcher{})
+	must(t, err)
+	gpus := here.Handle().GPUs
+	if smi := gpus["script"].SMI; len(smi) != 2 || !filepath.IsAbs(smi[0]) || smi[1] != "-x" || spec.GPUs["script"].SMI[0] != "./smi.sh" {
+		t.Errorf("the handle's smi is %q, want an absolute path, and the spec untouched: %q", smi, spec.GPUs["script"].SMI)
+	}
+	if smi := gpus["path"].SMI; smi[0] != "ssh" || smi[1] != "./host" || gpus["none"].SMI != nil {
+		t.Errorf("the handle's smi are %q and %q, want those of PATH as they were", smi, gpus["none"].SMI)
 	}
 	_, err = s.Store("cgf")
 	wantError(t, "Store(cgf)", err, `unknown store "cgf"`, "[b cfg]")

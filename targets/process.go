@@ -19,19 +19,23 @@ func IdentifyProcess(pid int) (ProcessID, error) {
 	if err != nil {
 		return ProcessID{}, fmt.Errorf("identify process %d: %w", pid, err)
 	}
-	return ProcessID{PID: pid, Start: p.start, Boot: boot}, nil
+	return ProcessID{PID: pid, Start: p.start, Boot: boot, Namespace: pidNamespace()}, nil
 }
 
 // ProcessAlive reports whether id still runs. It says no only where that is
 // certain: another boot, no process of that pid, one that started at another
 // time, or one that has ended and waits to be collected (a zombie). A process
-// that this user may not see is alive.
+// that this user may not see is alive, and so is one of another PID namespace,
+// where its pid is another process or none from here.
 func ProcessAlive(id ProcessID) bool {
 	if id.PID <= 0 {
 		return false
 	}
 	if boot, err := bootID(); err == nil && id.Boot != "" && boot != id.Boot {
 		return false
+	}
+	if here := pidNamespace(); here != 0 && id.Namespace != 0 && here != id.Namespace {
+		return true
 	}
 	for range 2 { // a second look, if it began or ended between the questions
 		p, err := inspect(id.PID)

@@ -25,3 +25,6 @@ func inspect(pid int) (process, error) {
 	t := p.Proc.P_starttime
 	return process{start: uint64(t.Sec)*1e6 + uint64(t.Usec), ended: p.Proc.P_stat == zombie}, nil
 }
+
+// pidNamespace: macOS has none.
+func pidNamespace() uint64 { return 0 }

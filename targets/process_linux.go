@@ -33,3 +33,16 @@ func inspect(pid int) (process, error) {
 	}
 	return process{start: start, ended: strings.ContainsAny(string(fields[0]), "ZXx")}, nil
 }
+
+// pidNamespace is the inode in a link like pid:[4026531836] (pid_namespaces(7)); 0: not known.
+func pidNamespace() uint64 {
+	link, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(link, "pid:["), "]"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

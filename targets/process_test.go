@@ -3,6 +3,7 @@ package targets_test
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +18,12 @@ func TestProcessAlive(t *testing.T) {
 	parent, err := targets.IdentifyProcess(os.Getppid())
 	must(t, err)
 	change := func(f func(*targets.ProcessID)) targets.ProcessID { id := self; f(&id); return id }
+	elsewhere := uint64(0)
+	if self.Namespace != 0 {
+		elsewhere = self.Namespace + 1
+	} else if runtime.GOOS == "linux" {
+		t.Errorf("SelfID() = %+v, want its PID namespace", self)
+	}
 	for _, tt := range []struct {
 		name string
 		id   targets.ProcessID
@@ -28,6 +35,8 @@ func TestProcessAlive(t *testing.T) {
 		{"of an earlier boot", change(func(p *targets.ProcessID) { p.Boot = "another" }), false},
 		{"the pid was used again", change(func(p *targets.ProcessID) { p.Start-- }), false},
 		{"no such pid", change(func(p *targets.ProcessID) { p.PID = 1 << 30 }), false},
+		{"no such pid here, but of another PID namespace", change(func(p *targets.ProcessID) { p.PID, p.Namespace = 1<<30, elsewhere }), elsewhere != 0},
+		{"another PID namespace of an earlier boot", change(func(p *targets.ProcessID) { p.Boot, p.Namespace = "another", elsewhere }), false},
 		{"the zero value", targets.ProcessID{}, false},
 		{"a negative pid is a group", change(func(p *targets.ProcessID) { p.PID = -p.PID }), false},
 	} {

@@ -56,8 +56,9 @@ func (r *Resilience) UnmarshalText(text []byte) error {
 // Knobs are the weaknesses of the reference stack, each flawed or hardened. The
 // zero value of a field takes Reference.Resilience.
 type Knobs struct {
-	// Edge. flawed: users are pinned to their home region. hardened: passive ejection, and a
-	// request fails over to the next region before its first token.
+	// Edge. flawed: users are pinned to their home region. hardened: a region that fails requests
+	// or probes is ejected, also one that hangs, whose silent streams are cut; a request fails over to
+	// the next region before its first token.
 	Edge Resilience `yaml:"edge" json:"edge,omitempty"`
 	// Router. flawed: round-robin. hardened: least outstanding tokens.
 	Router Resilience `yaml:"router" json:"router,omitempty"`

@@ -38,6 +38,10 @@ type backend interface {
 	// swap and remove return ErrChanged if the store no longer holds was.
 	swap(ctx context.Context, was Document, body []byte) error
 	remove(ctx context.Context, was Document) error
+	// fence rules out that a change which was made from was, and never answered, is still carried out. ErrChanged: it was.
+	fence(ctx context.Context, was Document) error
+	// resource is the same for whoever changes the same document.
+	resource() string
 	// check says what can be known to stand in the way of a swap without making one.
 	check(ctx context.Context) error
 }
@@ -77,6 +81,21 @@ func (c *ConfigStore) Remove(ctx context.Context, was Document) error {
 	defer cancel()
 	return c.wrap(c.backend.remove(ctx, was))
 }
+
+// Fence rules out that a change which someone made from was, and who died before it was answered, is
+// still carried out. It keeps the bytes: a server gets them again and makes a new version of them, if its ETags
+// are not of the content alone; a file loses what an interrupted change left beside it. The error is ErrChanged if the store no longer holds was.
+func (c *ConfigStore) Fence(ctx context.Context, was Document) error {
+	if ctx.Err() != nil {
+		return c.wrap(context.Cause(ctx))
+	}
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	return c.wrap(c.backend.fence(ctx, was))
+}
+
+// Resource names the document: the same for all stacks that share it.
+func (c *ConfigStore) Resource() string { return c.backend.resource() }
 
 // Readers counts the consumers that have read what is in force. False: the store does not count them.
 func (c *ConfigStore) Readers(ctx context.Context) (Count, bool, error) {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +17,9 @@ import (
 
 // A fileStore is a file on this machine. It is replaced by a rename in its own
 // directory, so a reader sees the old bytes or the new ones; mode and owner are
-// kept, extended attributes are not. Between the comparison and the rename lies a
+// kept, extended attributes are not. The new file has a temporary name, derived from the
+// file's, and is locked until it has the final one: one that nobody locks is left of a
+// change whose process was killed, and is removed by the next. Between the comparison and the rename lies a
 // moment in which another writer is not seen: files have no compare-and-swap.
 type fileStore struct{ path string }
 
@@ -101,10 +104,15 @@ func (f *fileStore) swap(_ context.Context, was Document, body []byte) error {
 	if err != nil {
 		return err
 	}
-	temp, err := writeTemp(path, body, info)
+	if err := sweepTemps(path); err != nil {
+		return err
+	}
+	file, err := writeTemp(path, body, info)
 	if err != nil {
 		return err
 	}
+	defer file.Close() //nolint:errcheck // it was synced; its end is that of its lock
+	temp := file.Name()
 	if was.Absent { // a link fails where a rename would overwrite
 		err = os.Link(temp, path)
 		if errors.Is(err, fs.ErrExist) {
@@ -120,17 +128,57 @@ func (f *fileStore) swap(_ context.Context, was Document, body []byte) error {
 	return errors.Join(err, syncDir(filepath.Dir(path)))
 }
 
-// writeTemp puts body into a synced file beside path, with the mode and owner of info (nil: 0644).
-func writeTemp(path string, body []byte, info fs.FileInfo) (string, error) {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".failwhale-*")
+// tempPrefix begins the temporary names of path.
+func tempPrefix(path string) string {
+	sum := sha256.Sum256([]byte(filepath.Base(path))) // a name may be too long to be a part of another
+	return fmt.Sprintf(".failwhale-%x-", sum[:6])
+}
+
+// sweepTemps removes what killed processes have left of changes of path.
+func sweepTemps(path string) error {
+	list, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
-		return "", err
+		return err
+	}
+	var errs []error
+	for _, f := range list {
+		if !strings.HasPrefix(f.Name(), tempPrefix(path)) {
+			continue
+		}
+		name := filepath.Join(filepath.Dir(path), f.Name())
+		if free, err := unlocked(name); err != nil || !free {
+			continue // it has its final name by now, or soon will
+		}
+		if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func unlocked(name string) (bool, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return false, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	return err == nil, f.Close()
+}
+
+// writeTemp puts body into a synced and locked file beside path, with the mode and owner of info (nil: 0644).
+func writeTemp(path string, body []byte, info fs.FileInfo) (*os.File, error) {
+	temp, err := os.CreateTemp(filepath.Dir(path), tempPrefix(path)+"*")
+	if err != nil {
+		return nil, err
 	}
 	mode := fs.FileMode(0o644)
 	if info != nil {
 		mode = info.Mode().Perm() | info.Mode()&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky)
 	}
-	_, err = temp.Write(body)
+	err = syscall.Flock(int(temp.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // against a sweep
+	if err == nil {
+		_, err = temp.Write(body)
+	}
 	if err == nil && info != nil {
 		err = keepOwner(temp, info)
 	}
@@ -140,10 +188,27 @@ func writeTemp(path string, body []byte, info fs.FileInfo) (string, error) {
 	if err == nil {
 		err = temp.Sync()
 	}
-	if err = errors.Join(err, temp.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(temp.Name()))
+	if err != nil {
+		return nil, errors.Join(err, temp.Close(), os.Remove(temp.Name()))
 	}
-	return temp.Name(), nil
+	return temp, nil
+}
+
+// fence has only to clean up: a change of a file ends with its process.
+func (f *fileStore) fence(_ context.Context, was Document) error {
+	path, _, err := f.current(was)
+	if err != nil {
+		return err
+	}
+	return sweepTemps(path)
+}
+
+func (f *fileStore) resource() string {
+	path, err := f.resolve()
+	if err != nil {
+		path = f.path
+	}
+	return "file://" + path
 }
 
 func keepOwner(f *os.File, info fs.FileInfo) error {

@@ -49,6 +49,15 @@ func (h *httpStore) remove(ctx context.Context, was Document) error {
 	return h.change(ctx, http.MethodDelete, nil, h.condition(was))
 }
 
+func (h *httpStore) fence(ctx context.Context, was Document) error {
+	if was.Absent {
+		return fmt.Errorf("PUT %s: there is no document whose version a write could change", h.url)
+	}
+	return h.swap(ctx, was, was.Body)
+}
+
+func (h *httpStore) resource() string { return resourceURL(h.url) }
+
 func (h *httpStore) condition(was Document) http.Header {
 	if was.Absent {
 		return http.Header{"If-None-Match": {"*"}}

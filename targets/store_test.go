@@ -1,13 +1,17 @@
 package targets_test
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/failwhale/failwhale/targets"
@@ -96,6 +100,57 @@ func TestFileStoreRefuses(t *testing.T) {
 	wantError(t, "Check(/proc/x)", store(t, targets.Store{File: "/proc/failwhale"}).Swap(t.Context(), targets.Document{Absent: true}, nil), "store cfg")
 }
 
+// What a killed process has left of a change goes with the next; one that is being made stays.
+func TestFileStoreSweeps(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "cfg")
+	must(t, os.WriteFile(path, []byte("old"), 0o600))
+	s := store(t, targets.Store{File: path})
+	sum := sha256.Sum256([]byte("cfg"))
+	temp := func(name string) *os.File {
+		f, err := os.Create(filepath.Join(dir, name))
+		must(t, err)
+		t.Cleanup(func() { must(t, f.Close()) })
+		return f
+	}
+	prefix := fmt.Sprintf(".failwhale-%x-", sum[:6])
+	busy := temp(prefix + "busy")
+	must(t, syscall.Flock(int(busy.Fd()), syscall.LOCK_EX))
+	temp(".failwhale-000000000000-anothers")
+	for name, change := range map[string]func() error{
+		"Fence": func() error { return s.Fence(t.Context(), read(t, s)) },
+		"Swap":  func() error { return s.Swap(t.Context(), read(t, s), []byte("new")) },
+	} {
+		temp(prefix + "left")
+		must(t, change())
+		list, err := os.ReadDir(dir)
+		if err != nil || len(list) != 3 {
+			t.Errorf("after %s the directory holds %v, %v; want the file, the temp in use and another file's", name, list, err)
+		}
+	}
+	if err := s.Fence(t.Context(), targets.Document{Body: []byte("old"), Version: "x"}); !errors.Is(err, targets.ErrChanged) {
+		t.Errorf("Fence() on what is no longer there = %v, want ErrChanged", err)
+	}
+}
+
+// What is changed has one name, whoever names it how.
+func TestResources(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "real"), nil, 0o600))
+	must(t, os.Symlink("real", filepath.Join(dir, "link")))
+	for _, tt := range [][2]targets.Store{
+		{{File: filepath.Join(dir, "real")}, {File: filepath.Join(dir, "link")}},
+		{{URL: "http://user:secret@Host/cfg"}, {URL: "HTTP://host/cfg"}},
+	} {
+		if a, b := store(t, tt[0]).Resource(), store(t, tt[1]).Resource(); a != b || a == "" || strings.Contains(a, "secret") {
+			t.Errorf("Resource() of %+v and %+v = %q and %q, want the same without a secret", tt[0], tt[1], a, b)
+		}
+	}
+	if a := store(t, targets.Store{URL: "http://host/cfg"}).Resource(); a == store(t, targets.Store{URL: "http://host/other"}).Resource() {
+		t.Errorf("Resource() of two documents = %q twice", a)
+	}
+}
+
 // A server's answers, as other servers than ours give them.
 func TestHTTPStore(t *testing.T) {
 	for _, tt := range []struct {
@@ -148,9 +203,11 @@ func TestHTTPStoreConditions(t *testing.T) {
 	s := store(t, targets.Store{URL: server.URL})
 	d := read(t, s)
 	must(t, s.Swap(t.Context(), d, []byte("a: 1")))
+	must(t, s.Fence(t.Context(), d))
 	must(t, s.Remove(t.Context(), d))
 	must(t, s.Swap(t.Context(), targets.Document{Absent: true}, []byte("x")))
-	want := []string{"GET   ", `PUT "v1" application/yaml a: 1`, `DELETE "v1"  `, "PUT * application/octet-stream x"}
+	wantError(t, "Fence(absent)", s.Fence(t.Context(), targets.Document{Absent: true}), "store cfg", "no document")
+	want := []string{"GET   ", `PUT "v1" application/yaml a: 1`, `PUT "v1" application/yaml `, `DELETE "v1"  `, "PUT * application/octet-stream x"}
 	for i := range want {
 		if i >= len(got) || got[i] != want[i] {
 			t.Errorf("request %d of %q, want %q", i, got, want[i])

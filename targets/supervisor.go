@@ -64,6 +64,11 @@ func (r *RegionControl) State(ctx context.Context) (ProcessState, error) {
 	return s, nil
 }
 
+// Resource names the process: the same for all handles of its stack.
+func (r *RegionControl) Resource() string {
+	return resourceURL(r.stack.supervisorURL("/v1/processes/" + url.PathEscape(r.region.Process)))
+}
+
 // Kill ends the process and holds it down. It returns once it has exited. Idempotent.
 func (r *RegionControl) Kill(ctx context.Context) (ProcessState, error) { return r.act(ctx, "kill") }
 

@@ -23,6 +23,8 @@ type GPUState struct {
 	UUID string
 	// Utilization in %; without load the clock idles.
 	Utilization int
+	// Idle is how many more readings show no load, whatever Utilization is.
+	Idle int
 	// Max is the clock under load without a lock, in MHz.
 	Max int
 	// Lock is what -lgc has set; zero: none.

@@ -48,6 +48,14 @@ func (m *smi) run(args []string) int {
 	}
 	verb := args[2]
 	if fields, ok := strings.CutPrefix(verb, "--query-gpu="); ok {
+		if m.Idle > 0 {
+			m.Idle--
+			if err := writeGPU(m.file, m.GPUState); err != nil {
+				m.say(err.Error())
+				return 255
+			}
+			m.Utilization = 0
+		}
 		return m.query(strings.Split(fields, ","))
 	}
 	lock := targets.Clocks{}

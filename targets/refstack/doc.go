@@ -35,8 +35,9 @@
 // # Knobs
 //
 //	edge      flawed: users are pinned to their home region, a dead one is a 502
-//	          hardened: two failures in a row eject a region, probes bring it back, and a
-//	          request that has had no byte goes to the next region
+//	          hardened: two failures in a row eject a region, of requests or of the probes
+//	          that notice one which hangs; its silent streams are cut, probes bring it back,
+//	          and a request that has had no byte goes to the next region
 //	router    flawed: round-robin; hardened: least outstanding tokens
 //	config    flawed: applied at once, everywhere, unchecked: a null pools ends the process
 //	          hardened: checked, soaked by the first region by name, last known good kept

@@ -68,7 +68,7 @@ func (s *supervisor) handle(control string, cfg Config) (targets.Handle, error) 
 	}
 	var links []string
 	for _, r := range t.Regions {
-		h.Regions[r.Name] = targets.Region{Process: "region-" + r.Name, Touched: edge + touchedPath + r.Name}
+		h.Regions[r.Name] = targets.Region{Process: "region-" + r.Name, URL: "http://" + r.Addr, Touched: edge + touchedPath + r.Name}
 		if r.Link != "" {
 			links = append(links, r.Link)
 		}

@@ -118,12 +118,7 @@ func refuses(s *testStack) {
 // address is where a region's own process listens: the status URL of its GPUs' host file has it.
 func address(s *testStack, region string) string {
 	s.Helper()
-	smi := s.GPUs[region+"/0"].SMI
-	text, err := readHost(smi[len(smi)-1])
-	if err != nil {
-		s.Fatal(err)
-	}
-	u, err := url.Parse(text)
+	u, err := url.Parse(s.Regions[region].URL)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -131,7 +126,7 @@ func address(s *testStack, region string) string {
 }
 
 func exposes(s *testStack) {
-	_, _, text := s.call(http.MethodGet, "http://"+address(s, "east")+"/metrics", "")
+	_, _, text := s.call(http.MethodGet, s.Regions["east"].URL+"/metrics", "")
 	for _, want := range []string{
 		`vllm:num_requests_running{engine="0",model_name="8b-chat"} 0`, `vllm:num_requests_waiting{engine="1"`, `vllm:kv_cache_usage_perc{`,
 		`vllm:time_to_first_token_seconds_bucket{engine="0",model_name="8b-chat",le="0.25"}`, `vllm:inter_token_latency_seconds_sum{`,
