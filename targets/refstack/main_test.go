@@ -2,7 +2,6 @@ package refstack_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"testing"
@@ -56,15 +55,4 @@ func config(dir string) refstack.Config {
 		panic(err)
 	}
 	return refstack.Config{Dir: dir, Argv: []string{self, "stack-node"}, SMIArgv: []string{self, "nvidia-smi"}}
-}
-
-// readHost returns the status URL of a host file.
-func readHost(file string) (string, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	var host struct{ Status string }
-	err = json.Unmarshal(text, &host)
-	return host.Status, err
 }
