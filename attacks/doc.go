@@ -53,8 +53,8 @@
 // Its head parser and its headers are used; its connections and bodies are not. Its
 // chunked reader keeps a finished HTTP chunk back while the next one is half there, so
 // that a token is stamped with the arrival of the one after it. It has two goroutines
-// and two buffers a connection of its own besides the caller's; what is here (pool.go,
-// body.go) has none; its reads cost a sixth less of our CPU where one brings many chunks,
+// and two buffers a connection; what is here (pool.go, body.go) has no goroutine and one
+// buffer, and its reads cost a sixth less of our CPU where one brings many chunks,
 // and the same where it brings one (see BenchmarkIntake). And it does not tell
 // when a request was written and when its connection failed, by which a stale connection
 // is told from a server that died. It would not send a POST twice by itself once a byte
