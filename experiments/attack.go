@@ -2,10 +2,12 @@ package experiments
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 )
 
 // Attack puts load on an endpoint for d, lets what is under way end, and reports what its users saw, as one
@@ -21,7 +23,13 @@ func Attack(ctx context.Context, cfg attacks.Config, d time.Duration, progress f
 	if err != nil {
 		return nil, err
 	}
-	header := &results.Header{Version: results.LogVersion, Started: clock.Started(), Experiment: plan.Experiment, Seed: cfg.Seed}
+	stack, err := json.Marshal(targets.Handle{Endpoints: map[string]targets.Endpoint{"": {URL: cfg.Endpoint.URL}}})
+	if err != nil {
+		return nil, err
+	}
+	header := &results.Header{
+		Version: results.LogVersion, Started: clock.Started(), Experiment: plan.Experiment, Seed: cfg.Seed, Stack: stack,
+	}
 	if err = x.rec.Add(results.Record{Header: header}); err != nil {
 		return nil, err
 	}

@@ -48,7 +48,18 @@ func (j *Judge) weigh(t *claimTrack, p phase, gate bool) ruling {
 	if t.group != nil {
 		return j.weighWorst(t, p, gate)
 	}
-	return rule(c, p, j.view(t.trio, p, gate), j.view(t.trio, inBaseline, gate))
+	base := j.view(t.trio, inBaseline, gate)
+	r := rule(c, p, j.view(t.trio, p, gate), base)
+	if lost := t.lost[p].requests; r.verdict == results.Held && lost > 0 {
+		both := newTrio(c.Metric.wants())
+		both.merge(t.trio)
+		both[p].merge(&t.lost[p])
+		if rule(c, p, j.view(both, p, gate), base).verdict != results.Held {
+			r.verdict = results.Undecided
+			r.why = fmt.Sprintf("%d failed requests lack a label of %s: if they are of this claim, it does not hold", lost, c.Metric.Labels)
+		}
+	}
+	return r
 }
 
 // rule compares. base is only looked at for "of baseline".

@@ -192,11 +192,11 @@ func TestClaimsSeeOnlyTheirLabels(t *testing.T) {
 
 // worst(…) holds for each value of the label, or not at all.
 func TestWorstIsThatOfEachValue(t *testing.T) {
-	labelled := func(tenant string, sample func(float64) *results.Sample) func(float64) *results.Sample {
+	labelled := func(replica string, sample func(float64) *results.Sample) func(float64) *results.Sample {
 		return func(due float64) *results.Sample {
 			x := sample(due)
-			if tenant != "" {
-				x.Labels = results.Labels{"tenant": tenant}
+			if replica != "" {
+				x.Labels = results.Labels{"replica": replica}
 			}
 			return x
 		}
@@ -210,7 +210,7 @@ func TestWorstIsThatOfEachValue(t *testing.T) {
 		why      string
 	}{
 		{
-			name: "all well", claim: "worst(tenant, success) >= 99% during fault",
+			name: "all well", claim: "worst(replica, success) >= 99% during fault",
 			fill: func(s *script) {
 				s.load(11, 15, 100, labelled("a", served))
 				s.load(11, 15, 200, labelled("b", served))
@@ -218,7 +218,7 @@ func TestWorstIsThatOfEachValue(t *testing.T) {
 			want: results.Held, observed: "a: 100 %",
 		},
 		{
-			name: "one is badly off, which the mean hides", claim: "worst(tenant, success) >= 99% during fault",
+			name: "one is badly off, which the mean hides", claim: "worst(replica, success) >= 99% during fault",
 			fill: func(s *script) {
 				s.load(11, 19, 1000, labelled("a", served))
 				s.load(11, 15, 100, labelled("b", served))
@@ -227,7 +227,7 @@ func TestWorstIsThatOfEachValue(t *testing.T) {
 			want: results.Refuted, observed: "b: 97.6 %", why: "10 of 410 failed: 10 reset",
 		},
 		{
-			name: "one has too few", claim: "worst(tenant, success) >= 99% during fault",
+			name: "one has too few", claim: "worst(replica, success) >= 99% during fault",
 			fill: func(s *script) {
 				s.load(11, 15, 100, labelled("a", served))
 				s.load(11, 12, 10, labelled("b", served))
@@ -235,7 +235,7 @@ func TestWorstIsThatOfEachValue(t *testing.T) {
 			want: results.Undecided, observed: "b: 100 %", why: "10 samples in fault are too few",
 		},
 		{
-			name: "the worst is the slowest", claim: "worst(tenant, p90(ttft)) < 1s during fault",
+			name: "the worst is the slowest", claim: "worst(replica, p90(ttft)) < 1s during fault",
 			fill: func(s *script) {
 				s.load(11, 15, 100, labelled("a", late(0.5)))
 				s.load(11, 15, 100, labelled("b", late(0.2)))
@@ -243,16 +243,25 @@ func TestWorstIsThatOfEachValue(t *testing.T) {
 			want: results.Held, observed: "a: 500 ms",
 		},
 		{
-			name: "failures that name nobody could be anyone's", claim: "worst(tenant, success) >= 90% during fault",
+			name: "failures that name nobody could be anyone's", claim: "worst(replica, success) >= 90% during fault",
 			fill: func(s *script) {
 				s.load(11, 19, 100, labelled("a", served))
 				s.load(11, 15, 100, labelled("b", served))
 				s.load(11, 12, 60, labelled("", reset))
 			},
-			want: results.Undecided, observed: "b: 100 %", why: "60 failed requests name no tenant: if they are of this one, it does not hold",
+			want: results.Undecided, observed: "b: 100 %", why: "60 failed requests name no replica: if they are of this one, it does not hold",
 		},
 		{
-			name: "few such failures change nothing", claim: "worst(tenant, success) >= 90% during fault",
+			name: "nor are they nobody's for a claim on one value", claim: `success{replica="east/0"} >= 90% during fault`,
+			fill: func(s *script) {
+				s.load(11, 15, 100, labelled("east/0", served))
+				s.load(11, 12, 60, labelled("", reset))
+				s.load(11, 12, 60, labelled("east/1", reset)) // these are another's
+			},
+			want: results.Undecided, observed: "100 %", why: "60 failed requests lack a label of",
+		},
+		{
+			name: "few such failures change nothing", claim: "worst(replica, success) >= 90% during fault",
 			fill: func(s *script) {
 				s.load(11, 19, 100, labelled("a", served))
 				s.load(11, 15, 100, labelled("b", served))
@@ -261,7 +270,7 @@ func TestWorstIsThatOfEachValue(t *testing.T) {
 			want: results.Held, observed: "a: 100 %",
 		},
 		{
-			name: "of baseline, each against its own", claim: "worst(tenant, p90(ttft)) < 150% of baseline during fault",
+			name: "of baseline, each against its own", claim: "worst(replica, p90(ttft)) < 150% of baseline during fault",
 			fill: func(s *script) {
 				s.load(4, 8, 100, labelled("a", late(1)))
 				s.load(4, 8, 100, labelled("b", late(0.1)))
@@ -271,18 +280,18 @@ func TestWorstIsThatOfEachValue(t *testing.T) {
 			want: results.Refuted, observed: "b: 300 ms",
 		},
 		{
-			name: "nobody has the label", claim: "worst(tenant, success) >= 99% during fault",
+			name: "nobody has the label", claim: "worst(replica, success) >= 99% during fault",
 			fill: func(s *script) { s.load(11, 15, 100, served) },
-			want: results.Undecided, why: "no request of the fault phase has a label tenant",
+			want: results.Undecided, why: "no request of the fault phase has a label replica",
 		},
 		{
-			name: "more than can be told apart", claim: "worst(tenant, success) >= 1% during fault",
+			name: "more than can be told apart", claim: "worst(replica, success) >= 1% during fault",
 			fill: func(s *script) {
 				for i := range 60 {
 					s.load(11, 12, 10, labelled(fmt.Sprintf("t%02d", i), served))
 				}
 			},
-			want: results.Undecided, observed: "t00: 100 %", why: "tenant has more than 50 values",
+			want: results.Undecided, observed: "t00: 100 %", why: "replica has more than 50 values",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -7,8 +7,16 @@ import (
 	"github.com/failwhale/failwhale/results"
 )
 
+// stackEnded begins the error of a run whose stack was taken away: that refutes nothing but the run.
+const stackEnded = "the stack ended"
+
 // void says why nothing that was seen during and after the faults decides anything, or "".
 func (j *Judge) void() string {
+	for _, e := range j.events {
+		if e.Kind == results.EventError && strings.HasPrefix(e.Detail, stackEnded) {
+			return e.Detail
+		}
+	}
 	if j.line.gate.came {
 		for _, e := range j.events {
 			if e.Kind == results.EventGate {

@@ -133,7 +133,7 @@ func (g *guardTrack) finding(last time.Duration, line *timeline) results.Finding
 	if b.came {
 		return g.refuted(b)
 	}
-	f := results.Finding{Claim: g.guard.Text, Bound: g.bound(), N: g.n}
+	f := results.Finding{Guard: true, Claim: g.guard.Text, Bound: g.bound(), N: g.n}
 	switch {
 	case g.said != nil:
 		f.Verdict = results.Refuted

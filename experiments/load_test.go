@@ -337,10 +337,10 @@ hypotheses: ['%s']
 		`success{region="west"} >= 99% during fault`:                  "",
 		`success{zone="anything"} >= 99% during fault`:                "",
 		`worst(zone, success) >= 99% during fault`:                    "",
-		`success{feature="voice"} >= 99% during fault`:                "",
+		`success{feature="voice"} >= 99% during fault`:                "no sample has a label feature; there are region, tier, zone",
 		`success{region="wset"} >= 99% during fault`:                  `no sample will have region="wset"; did you mean west?`,
 		`success{zoone="a"} >= 99% during fault`:                      "no sample has a label zoone; did you mean zone?",
-		`worst(colour, success) >= 99% during fault`:                  "no sample has a label colour; there are feature, model, region, replica, session, tenant, tier, zone",
+		`worst(colour, success) >= 99% during fault`:                  "no sample has a label colour; there are region, tier, zone",
 		`success{tier="free"} >= 99% during fault`:                    `no sample will have tier="free"; there are paid`,
 		`p99(ttft{tier="paid", region="north"}) < 2s during baseline`: `no sample will have region="north"; there are east, west`,
 	} {

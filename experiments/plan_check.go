@@ -239,7 +239,7 @@ func orKnown(word string, candidates []string) string {
 
 // known gives the labels that samples may have, and their values where the file fixes them; nil: any.
 func (c *checker) known() map[string][]string {
-	known := map[string][]string{"region": nil, "feature": nil, "tenant": nil, "session": nil, "model": nil, "replica": nil}
+	known := map[string][]string{}
 	tiers := []string{}
 	for _, client := range c.plan.Attack.Clients {
 		if client.Tier != "" && !slices.Contains(tiers, client.Tier) {
@@ -247,12 +247,16 @@ func (c *checker) known() map[string][]string {
 		}
 	}
 	known["tier"] = tiers
-	if c.plan.Stack.Reference != nil {
-		known["region"] = c.regions()
+	switch {
+	case c.plan.Stack.Reference != nil:
+		roles, _ := c.plan.Stack.Roles()
+		known["region"], known["replica"] = c.regions(), roles["gpu"] // a replica is named like its GPU
+	case c.plan.Stack.Attach != "": // it may be any stack
+		known["region"], known["replica"] = nil, nil
 	}
 	told := map[string]bool{} // by a response header
-	for _, endpoint := range c.plan.Stack.Endpoints {
-		for name, label := range endpoint.Labels {
+	for _, key := range slices.Sorted(maps.Keys(c.plan.Stack.Endpoints)) {
+		for name, label := range c.plan.Stack.Endpoints[key].Labels {
 			told[name] = told[name] || label.Header != ""
 			known[name] = append(known[name], label.Value)
 		}

@@ -125,6 +125,9 @@ func (x *execution) watch(ctx context.Context, abort context.CancelCauseFunc) {
 		case <-ticker.C:
 		}
 		now := x.clock.Now()
+		if x.Stack != nil && x.Stack.Gone() {
+			abort(errors.New(stackEnded + " in the middle of the run"))
+		}
 		if finding, breached := x.judge.Breached(now); breached && !guarded {
 			tell := x.tell(results.Event{Kind: results.EventGuard, Claim: finding.Claim, Detail: finding.Why})
 			abort(errors.Join(errGuard, tell))

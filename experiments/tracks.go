@@ -162,10 +162,11 @@ type claimTrack struct {
 	trio    *trio    // of the claim's own labels
 	group   *group   // of worst(…), else nil
 	windows []*tally // of recovery(…), from Revert on; nil where nothing happened
+	lost    *trio    // what failed without a label that the claim selects by: it may be the claim's
 }
 
 func newClaimTrack(c Claim) *claimTrack {
-	t := &claimTrack{claim: c, trio: newTrio(c.Metric.wants())}
+	t := &claimTrack{claim: c, trio: newTrio(c.Metric.wants()), lost: newTrio(c.Metric.wants())}
 	if c.Worst != "" {
 		t.group = newGroup(c.Worst, c.Metric.wants(), newTrio(c.Metric.wants()))
 	}
@@ -174,6 +175,9 @@ func newClaimTrack(c Claim) *claimTrack {
 
 func (t *claimTrack) add(r *reading, line *timeline) {
 	if !r.sample.Labels.Match(t.claim.Metric.Labels) {
+		if !r.complete && mayMatch(r.sample.Labels, t.claim.Metric.Labels) {
+			t.lost.add(r)
+		}
 		return
 	}
 	t.trio.add(r)
@@ -183,6 +187,17 @@ func (t *claimTrack) add(r *reading, line *timeline) {
 	if t.claim.Recovers() && line.closed.came {
 		t.recover(r, line)
 	}
+}
+
+// mayMatch reports whether labels would match, were those known that are missing: a region that is gone names
+// itself on no response.
+func mayMatch(labels, selected results.Labels) bool {
+	for name, value := range selected {
+		if have := labels[name]; have != "" && have != value {
+			return false
+		}
+	}
+	return true
 }
 
 // recover counts into the windows of recovery: a request where it was due, tokens where they came,

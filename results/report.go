@@ -64,8 +64,9 @@ func Worst(codes ...Exit) Exit {
 
 // A Finding is what became of one hypothesis or guard.
 type Finding struct {
-	// Claim is the hypothesis as the plan has it.
+	// Claim is the hypothesis as the plan has it; or the guard, which reads as the breach: held is never breached.
 	Claim   string  `json:"claim"`
+	Guard   bool    `json:"guard,omitempty"`
 	Verdict Verdict `json:"verdict"`
 	// Observed and Bound are figures with their units, as a table shows them: "97.2 %", ">= 99 %".
 	Observed string `json:"observed"`

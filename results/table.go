@@ -161,7 +161,11 @@ func (r *Report) hypotheses(s *screen) error {
 	}
 	g := grid{header: []string{"verdict", "claim", "observed", "bound", "n"}, right: []bool{false, false, true, true, true}}
 	for _, f := range r.Findings {
-		claim := wrap(plain(f.Claim), claimWidth)
+		text := plain(f.Claim)
+		if f.Guard {
+			text = "guard: " + text
+		}
+		claim := wrap(text, claimWidth)
 		g.add(s.verdict(f.Verdict), claim[0], plain(f.Observed), plain(f.Bound), fmt.Sprint(f.N))
 		for _, line := range claim[1:] {
 			g.add("", line)

@@ -32,9 +32,13 @@ func (r *Report) loadHeadline(s *screen) error {
 	s.text("", st, fmt.Sprintf("%s of %d answers with a 2xx status were cut, empty, in error or wrong; %s of %d requests failed",
 		part(all.CutAfter200, all.Complete+all.CutAfter200), all.Complete+all.CutAfter200,
 		part(all.Requests-all.Complete, all.Requests), all.Requests))
-	if r.Exit != ExitHeld {
+	switch r.Exit {
+	case ExitHeld:
+	case ExitInterrupted:
+		s.text("", yellow, "interrupted after "+at(r.Duration))
+	default:
 		s.text("", yellow, plain(r.Why))
 	}
-	s.text("", dim, fmt.Sprintf("took %s · seed %d · exit %d", at(r.Duration), r.Seed, r.Exit))
+	s.text("", dim, fmt.Sprintf("%s · took %s · seed %d · exit %d", plain(r.Stack), at(r.Duration), r.Seed, r.Exit))
 	return nil
 }

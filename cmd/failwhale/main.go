@@ -101,9 +101,11 @@ func (p *program) app() *cli.App {
 		Usage: "find out how an LLM stack fails before its users do",
 		Description: "One experiment file joins load that behaves like streaming users, faults that are injected\n" +
 			"and always undone, and hypotheses about what they see. The answer is held, refuted or undecided.",
-		HideHelpCommand: true,
-		HideVersion:     true,
-		Reader:          p.stdin, Writer: p.stdout, ErrWriter: p.stderr,
+		HideVersion: true,
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version", Action: func(*cli.Context, bool) error {
+			return p.printVersion()
+		}}},
+		Reader: p.stdin, Writer: p.stdout, ErrWriter: p.stderr,
 		ExitErrHandler: func(*cli.Context, error) {}, // codes are run's to give
 		OnUsageError:   onUsageError,
 		Commands: []*cli.Command{
@@ -115,6 +117,9 @@ func (p *program) app() *cli.App {
 	app.Action = func(c *cli.Context) error {
 		if c.Args().Present() {
 			return unknownCommand(app.Commands, c.Args().First())
+		}
+		if c.Bool("version") {
+			return nil
 		}
 		return cli.ShowAppHelp(c)
 	}
@@ -141,7 +146,13 @@ FLAGS{{range .VisibleFlags}}
    {{.}}{{end}}
 {{end}}`
 
-func onUsageError(_ *cli.Context, err error, _ bool) error {
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	const undefined = "flag provided but not defined: -"
+	if name, ok := strings.CutPrefix(err.Error(), undefined); ok {
+		if s := cli.SuggestFlag(c.Command.Flags, name, false); s != "" {
+			return usage("%w; did you mean %s?", err, s)
+		}
+	}
 	return usage("%w; see --help", err)
 }
 

@@ -26,7 +26,7 @@ func progressLine(s experiments.Snapshot) string {
 		fmt.Fprintf(&b, " · %5.1f%% errors", 100*s.ErrorRate)
 	}
 	if !math.IsNaN(float64(s.TTFT99)) {
-		fmt.Fprintf(&b, " · p99 ttft %v", s.TTFT99)
+		fmt.Fprintf(&b, " · p99 ttft %v of finished", s.TTFT99)
 	}
 	if len(s.Faults) > 0 {
 		fmt.Fprintf(&b, " · in force: %s", strings.Join(s.Faults, " "))

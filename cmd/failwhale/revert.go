@@ -10,6 +10,7 @@ import (
 
 	"github.com/failwhale/failwhale/faults"
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 )
 
 func (p *program) revertCommand() *cli.Command {
@@ -20,7 +21,7 @@ func (p *program) revertCommand() *cli.Command {
 			"before it is injected. A run undoes its own, and its reaper does if the run is killed; this is for when\n" +
 			"both were. Faults of runs that live are left alone, unless --live is given. It may be run at any time.\n\n" +
 			"EXAMPLE\n   failwhale revert\n\n" +
-			"EXIT CODES\n   0 nothing of ours is left · 2 bad usage · 6 harm may remain: it failed, or someone else changed what\n" +
+			"EXIT CODES\n   0 nothing that it was to undo is left · 2 bad usage · 6 harm may remain: it failed, or someone else changed what\n" +
 			"   the fault had changed (drifted: never overwritten)",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "run", Usage: "only the faults of run `NAME`"},
@@ -38,18 +39,23 @@ func (p *program) revertCommand() *cli.Command {
 			ctx, stop := p.interruptible("an undo that has begun goes on; once more to exit at once")
 			defer stop()
 			done, err := journal.Revert(ctx, faults.Selection{Run: c.String("run"), Live: c.Bool("live")})
-			p.showLive(journal)
-			return errors.Join(p.showReverted(done, c.Bool("json")), harm(done, err))
+			left := p.showLeft(journal)
+			return errors.Join(p.showReverted(done, left, c.Bool("json")), harm(done, err))
 		},
 	}
 }
 
-// showLive names what is in force and was left alone: in an incident "nothing to undo" is not the whole answer.
-func (p *program) showLive(journal *faults.Journal) {
+// showLeft names what was not selected and so is still in force: "nothing to undo" is not the whole answer then.
+func (p *program) showLeft(journal *faults.Journal) (left int) {
 	open, _ := journal.Open() // what cannot be read was reported by Revert
 	for _, e := range open {
-		fmt.Fprintf(p.stderr, "left alone: %s is %s, and its run lives (%s): --live undoes it too\n", e, e.State, e.Owner)
+		why := "its run is dead; --run selects another"
+		if targets.ProcessAlive(e.Owner) {
+			why = fmt.Sprintf("its run lives (%s): --live undoes it too", e.Owner)
+		}
+		fmt.Fprintf(p.stderr, "left alone: %s is %s, and %s\n", e, e.State, why)
 	}
+	return len(open)
 }
 
 // harm is the loud error that undos end with, if harm may remain after them.
@@ -64,7 +70,7 @@ func harm(done []faults.Result, err error) error {
 	return nil
 }
 
-func (p *program) showReverted(done []faults.Result, asJSON bool) error {
+func (p *program) showReverted(done []faults.Result, left int, asJSON bool) error {
 	type row struct {
 		Run      string           `json:"run"`
 		Fault    string           `json:"fault"`
@@ -82,6 +88,9 @@ func (p *program) showReverted(done []faults.Result, asJSON bool) error {
 	switch {
 	case asJSON:
 		return p.writeJSON(rows)
+	case len(rows) == 0 && left > 0:
+		_, err := fmt.Fprintf(p.stdout, "nothing undone; faults left alone: %d\n", left)
+		return err
 	case len(rows) == 0:
 		_, err := fmt.Fprintln(p.stdout, "nothing to undo")
 		return err

@@ -33,8 +33,8 @@ func (p *program) runCommand() *cli.Command {
 			"   4 undecided, or an internal error · 5 a fault could not be put in force · 6 harm may remain ·\n" +
 			"   130 interrupted, and reverted. Over several: the first of 6 130 2 1 5 3 4 0.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "resilience", Usage: "set every knob of the reference stack: `flawed` or hardened"},
-			&cli.StringFlag{Name: "seed", Usage: "use seed `N` instead of the plan's"},
+			&cli.StringFlag{Name: "resilience", Usage: "set every knob of the reference stack to `LEVEL`: flawed or hardened"},
+			&cli.StringFlag{Name: "seed", Usage: "use seed `N` instead of the experiment's"},
 			&cli.StringFlag{Name: "stack", Usage: "use the running stack whose handle is in `FILE` (failwhale stack --write FILE)"},
 			&cli.StringFlag{Name: "out", Usage: "write the run to `DIR` instead of ./runs/<time>-<experiment>"},
 			&cli.BoolFlag{Name: "json", Usage: "write the report as JSON"},
@@ -124,6 +124,7 @@ func (p *program) plan(name, stack string, overrides map[string]string) (*experi
 		if _, err := targets.ReadHandle(stack); err != nil {
 			return nil, fmt.Errorf("%w: is `failwhale stack --write %s` running?", err, stack)
 		}
+		fmt.Fprintf(p.stderr, "%s: on the stack of %s, instead of the file's own\n", plan.Experiment, stack)
 		plan.Stack = targets.Spec{Attach: stack}
 	}
 	if err = plan.Override(overrides); err != nil {
@@ -169,6 +170,8 @@ func (p *program) runPlan(
 	}
 	if rep != nil {
 		code = results.Worst(code, rep.Exit)
+	} else if out == "" { // it never began: a directory without a log is no run
+		err = errors.Join(err, os.RemoveAll(string(dir)))
 	}
 	return rep, code, err
 }

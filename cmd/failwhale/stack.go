@@ -27,10 +27,10 @@ func (p *program) stackCommand() *cli.Command {
 			"EXIT CODES\n   0 ended as asked · 2 bad usage · 4 it could not serve",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "write", Usage: "write the stack's handle to `FILE`, for run --stack"},
-			&cli.StringFlag{Name: "resilience", Usage: "set every knob: `flawed` or hardened", Value: string(targets.Hardened)},
-			&cli.StringFlag{Name: "regions", Usage: "serve these regions, separated by commas", Value: "east,west,central"},
+			&cli.StringFlag{Name: "resilience", Usage: "set every knob to `LEVEL`: flawed or hardened", Value: string(targets.Hardened)},
+			&cli.StringFlag{Name: "regions", Usage: "serve regions `A,B`", Value: "east,west,central"},
 			&cli.IntFlag{Name: "replicas", Usage: "run `N` engines in each region", Value: 4},
-			&cli.StringSliceFlag{Name: "knob", Usage: "set one knob, as in edge=flawed (edge router config sessions queue)"},
+			&cli.StringSliceFlag{Name: "knob", Usage: "set one knob: `NAME=LEVEL` of edge, router, config, sessions, queue"},
 			&cli.StringFlag{Name: "listen", Usage: "serve the front door on `ADDR`", Value: "127.0.0.1:0"},
 			&cli.BoolFlag{Name: "lifeline", Usage: "end when standard input does", Hidden: true},
 		},
@@ -43,6 +43,9 @@ func (p *program) stackAction(c *cli.Context) error {
 		return usage("stack takes no argument, only flags: %q", c.Args().First())
 	}
 	ref, err := reference(c)
+	if err == nil {
+		ref, err = refstack.Resolve(ref)
+	}
 	if err != nil {
 		return usage("%w", err)
 	}
@@ -73,6 +76,9 @@ func (p *program) stackAction(c *cli.Context) error {
 // reference reads the flags into what they mean.
 func reference(c *cli.Context) (targets.Reference, error) {
 	ref := targets.Reference{Replicas: c.Int("replicas"), Regions: strings.Split(c.String("regions"), ",")}
+	if ref.Replicas < 1 { // 0 would mean the default
+		return ref, fmt.Errorf("--replicas %d: write a number from 1", ref.Replicas)
+	}
 	if err := ref.Resilience.UnmarshalText([]byte(c.String("resilience"))); err != nil {
 		return ref, err
 	}

@@ -13,11 +13,13 @@ func (p *program) versionCommand() *cli.Command {
 		Name:        "version",
 		Usage:       "print the version",
 		Description: "EXAMPLE\n   failwhale version\n\nEXIT CODES\n   0 always",
-		Action: func(*cli.Context) error {
-			_, err := fmt.Fprintf(p.stdout, "failwhale %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
-		},
+		Action:      func(*cli.Context) error { return p.printVersion() },
 	}
+}
+
+func (p *program) printVersion() error {
+	_, err := fmt.Fprintf(p.stdout, "failwhale %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
 }
 
 // version is what the Go toolchain recorded: the module's version, else the commit.
