@@ -146,6 +146,7 @@ func tooSlow(t *testing.T, rep *results.Report) {
 	}
 }
 
+// A fault that breaks the server refutes what it breaks, and is gone after its phase.
 func TestRunnerRefutesAndPutsBack(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -173,6 +174,7 @@ hypotheses: [success >= 90% during fault, recovery(success >= 90%) < 2s]
 	}
 }
 
+// A guard ends the run long before its phases would.
 func TestRunnerEndsAtAGuard(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -197,6 +199,7 @@ hypotheses: [success >= 1% during fault]
 	}
 }
 
+// When the user has had enough, faults are undone and what there is is judged.
 func TestRunnerIsInterrupted(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -221,6 +224,7 @@ hypotheses: [success >= 1% during fault]
 	}
 }
 
+// Who mends the config by hand meanwhile keeps the mended one, and is told.
 func TestRunnerLeavesAnothersChangeAlone(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -246,6 +250,7 @@ hypotheses: [success >= 1% during fault]
 	}
 }
 
+// Two faults on one file come off in the order in which only that can work.
 func TestRunnerUndoesNewestFirst(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -269,6 +274,7 @@ hypotheses: [success >= 90% during fault]
 	}
 }
 
+// Judged by the requests that ended alone, a server on which one hangs is steady.
 func TestRunnerInjectsNothingWhereRequestsHang(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -302,6 +308,7 @@ func (*fragile) Revert(context.Context, *targets.Stack) (results.Restored, error
 	return results.RestoredUnneed, nil
 }
 
+// A panic is passed on after the undo of what is in force.
 func TestRunnerUndoesBeforeItPanics(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, faults.Kind{Name: "fragile", Doc: "panics", New: func() faults.Fault { return new(fragile) }})
