@@ -358,3 +358,19 @@ hypotheses: ['%s']
 		t.Errorf("Load of a tier that no client has = %v; want %s", err, want)
 	}
 }
+
+// A guard is the breach; one that is written as the hope would end every run of a healthy stack.
+func TestLoadWarnsOfGuardsThatAreHopes(t *testing.T) {
+	for guard, want := range map[string]bool{
+		"success < 50% for 5s": false, "success >= 50% for 5s": true, "error_rate > 20% for 5s": false,
+		"error_rate < 20% for 5s": true, "p99(ttft) > 10s for 5s": false, "p99(ttft) <= 10s for 5s": true,
+	} {
+		warned := false
+		for _, w := range load(t, minimal+"guards: ['"+guard+"']\n").Warnings {
+			warned = warned || strings.Contains(w.Text, "write the breach")
+		}
+		if warned != want {
+			t.Errorf("Load with guard %s: warned %t; want %t", guard, warned, want)
+		}
+	}
+}

@@ -38,6 +38,7 @@ func (c *checker) check() {
 	c.labels()
 	if len(c.problems) == 0 {
 		c.enough()
+		c.breaches()
 	}
 }
 

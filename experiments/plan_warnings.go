@@ -29,6 +29,24 @@ func (c *checker) enough() {
 	}
 }
 
+// breaches warns of guards that a healthy stack would breach: they were written as what must stay true.
+func (c *checker) breaches() {
+	for i, g := range c.plan.Guards {
+		good := g.Metric.Name == "success" && g.Op.floor() ||
+			g.Metric.Name != "success" && (g.Op == "<" || g.Op == "<=")
+		if !good {
+			continue
+		}
+		path := fmt.Sprintf("guards[%d]", i)
+		problem := Problem{File: c.file, Line: 1, Path: path, Text: fmt.Sprintf(
+			"%s is true of a stack that is well, and a guard ends the run when it is true: write the breach, as in success < 50%% for 5s", g.Text)}
+		if n := c.nodeAt(path); n != nil {
+			problem.Line, problem.Column = n.Line, n.Column
+		}
+		c.warnings = append(c.warnings, problem)
+	}
+}
+
 func (c *checker) enoughIn(path string, h Claim, p results.Phase, role string) {
 	m := h.Metric
 	if m.Name == "itl" { // of gaps, and how many there are is the stack's affair
