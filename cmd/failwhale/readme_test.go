@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/failwhale/failwhale/experiments"
 	"github.com/failwhale/failwhale/experiments/drills"
 	"github.com/failwhale/failwhale/faults"
 )
@@ -112,4 +113,22 @@ func drillsTable() string {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s | `%s` |\n", d.Name, d.Fault, d.Outage, d.Refutes)
 	}
 	return b.String()
+}
+
+// TestReadmeExperiment keeps the README's example a valid experiment without warnings.
+func TestReadmeExperiment(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "## The experiment file")
+	_, after, _ = strings.Cut(after, "```yaml\n")
+	example, _, _ := strings.Cut(after, "```")
+	plan, err := experiments.Load("README.md", []byte(example), experiments.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Warnings) > 0 || len(plan.Hypotheses) == 0 {
+		t.Errorf("Load of the README's example: %d hypotheses, warnings %v; want some, and none", len(plan.Hypotheses), plan.Warnings)
+	}
 }
