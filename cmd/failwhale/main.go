@@ -110,7 +110,7 @@ func (p *program) app() *cli.App {
 		OnUsageError:   onUsageError,
 		Commands: []*cli.Command{
 			p.runCommand(), p.validateCommand(), p.drillsCommand(), p.faultsCommand(), p.reportCommand(),
-			p.revertCommand(), p.stackCommand(), p.attackCommand(), p.versionCommand(),
+			p.revertCommand(), p.stackCommand(), p.attackCommand(), p.proxyCommand(), p.versionCommand(),
 			p.reaperCommand(), p.nodeCommand(), p.smiCommand(),
 		},
 	}

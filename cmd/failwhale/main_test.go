@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "written": written, "inforce": inForce, "ask": ask, "unpack": unpack,
+			"exits": exits, "written": written, "inforce": inForce, "ask": ask, "unpack": unpack, "listening": listening,
 			"url": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv("URL", frontDoor(ts.ReadFile(args[0])))
 			},
@@ -150,4 +150,12 @@ func unpack(ts *testscript.TestScript, _ bool, args []string) {
 		text = append(append(text, line...), '\n')
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o600))
+}
+
+// listening FILE: waits until a proxy has written where it listens.
+func listening(ts *testscript.TestScript, _ bool, args []string) {
+	until(ts.Fatalf, "a proxy that listens", func() bool {
+		text, _ := os.ReadFile(ts.MkAbs(args[0]))
+		return strings.Contains(string(text), "control: ")
+	})
 }
