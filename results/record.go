@@ -16,6 +16,8 @@ type Record struct {
 	Header *Header `json:"header,omitempty"`
 	Sample *Sample `json:"sample,omitempty"`
 	Event  *Event  `json:"event,omitempty"`
+	// Reading is what a server, or this process, says of itself.
+	Reading *Reading `json:"reading,omitempty"`
 }
 
 // A Header is the first record: everything needed to judge the rest again.

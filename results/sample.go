@@ -66,8 +66,10 @@ type UsageSource string
 
 // Sources of a token count, best first. The zero value means nothing was counted.
 const (
-	UsageServer UsageSource = "server" // the stream's usage object
-	UsageChunks UsageSource = "chunks" // one token a chunk, assumed
+	UsageServer     UsageSource = "server"     // the stream's usage object
+	UsageContinuous UsageSource = "continuous" // the usage that came with each chunk of a stream whose final one did not
+	UsageTokenizer  UsageSource = "tokenizer"  // the model's own tokenizer, over the text that arrived
+	UsageChunks     UsageSource = "chunks"     // one token a chunk, assumed
 )
 
 // An Attempt is one try that failed and was retried by the client.

@@ -20,7 +20,23 @@ type Dialect interface {
 	Encode(Prompt) (path string, body []byte, err error)
 	// Decoder returns a reader for one answer.
 	Decoder() Decoder
+	// Headers are what every request carries beside its content type: the key in the way of the
+	// dialect, unless it is empty, and a version where the dialect has one.
+	Headers(key string) map[string]string
+	// Framing says how an answer's bytes are cut into events.
+	Framing() Framing
+	// Terminal is the dialect's last word, as messages name it: "[DONE]".
+	Terminal() string
 }
+
+// Framing is how a stream's bytes are cut into events.
+type Framing uint8
+
+// Framings.
+const (
+	ServerSentEvents Framing = iota // text/event-stream
+	Lines                           // a JSON object a line: application/x-ndjson
+)
 
 // A Decoder reads the events of one answer, in order. It remembers what it needs
 // to from one to the next, and belongs to one goroutine.

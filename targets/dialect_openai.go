@@ -34,6 +34,22 @@ func (OpenAIChat) Encode(p Prompt) (path string, body []byte, err error) {
 	return "/v1/chat/completions", body, nil
 }
 
+// Headers has the key as a bearer token.
+func (OpenAIChat) Headers(key string) map[string]string { return bearer(key) }
+
+func bearer(key string) map[string]string {
+	if key == "" {
+		return nil
+	}
+	return map[string]string{"Authorization": "Bearer " + key}
+}
+
+// Framing is that of server-sent events.
+func (OpenAIChat) Framing() Framing { return ServerSentEvents }
+
+// Terminal gives [DONE].
+func (OpenAIChat) Terminal() string { return "[DONE]" }
+
 // Decoder returns a reader for one answer.
 func (OpenAIChat) Decoder() Decoder { return new(openAIDecoder) }
 

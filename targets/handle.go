@@ -15,6 +15,7 @@ type Handle struct {
 	Reference *Reference `json:"reference,omitempty"`
 
 	Endpoints    map[string]Endpoint   `json:"endpoints"`
+	Metrics      map[string]Metrics    `json:"metrics,omitempty"`
 	Regions      map[string]Region     `json:"regions,omitempty"`
 	Stores       map[string]Store      `json:"stores,omitempty"`
 	Dependencies map[string]Dependency `json:"dependencies,omitempty"`

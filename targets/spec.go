@@ -14,6 +14,9 @@ type Spec struct {
 	Attach string `yaml:"attach" json:"attach,omitempty"`
 	// Endpoints are the front doors of a real stack, by name. Optional.
 	Endpoints map[string]Endpoint `yaml:"endpoints" json:"endpoints,omitempty"`
+	// Metrics are where the stack's servers show their own figures, by any name. They are read beside
+	// the load, on its clock. Optional; only beside Endpoints.
+	Metrics map[string]Metrics `yaml:"metrics" json:"metrics,omitempty"`
 	// Stores, Dependencies and GPUs bind a real stack's roles, so that faults can
 	// name them. Optional; only beside Endpoints.
 	Stores       map[string]Store      `yaml:"stores" json:"stores,omitempty"`
@@ -86,10 +89,22 @@ type Endpoint struct {
 	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
 	// CA is a PEM file to trust instead of the system's. Optional.
 	CA string `yaml:"ca" json:"ca,omitempty"`
+	// Dialect is the wire format it speaks: one of Dialects. Optional; default openai-chat.
+	Dialect string `yaml:"dialect" json:"dialect,omitempty"`
 	// Model is the model's name in requests. Optional; default "default".
 	Model string `yaml:"model" json:"model,omitempty"`
 	// Labels are put on every sample. Optional.
 	Labels map[string]Label `yaml:"labels" json:"labels,omitempty"`
+}
+
+// Metrics is one page of Prometheus metrics.
+type Metrics struct {
+	// URL of the page. Required.
+	URL string `yaml:"url" json:"url"`
+	// Key is sent as a bearer token. Optional; "${ENV}".
+	Key string `yaml:"key" json:"key,omitempty"`
+	// Labels say whose figures they are, in the words of the samples' labels: {region: east}. Optional.
+	Labels map[string]string `yaml:"labels" json:"labels,omitempty"`
 }
 
 // A Label is a fixed value, or the name of the response header that tells it:
