@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,7 +26,7 @@ import (
 type Config struct {
 	// Endpoint is where the load goes. Required.
 	Endpoint targets.Endpoint
-	// Dialect it speaks. Optional; default the first of targets.Dialects.
+	// Dialect it speaks. Optional; default the one that Endpoint.Dialect names.
 	Dialect targets.Dialect
 	// Profile, Workload and Clients are the load. Profile is required; no Clients is one with its defaults.
 	Profile  Profile
@@ -74,8 +75,13 @@ func New(cfg Config) (*Attack, error) {
 		model: cmp.Or(cfg.Endpoint.Model, "default"), nonces: newNonces(cfg.Run), work: cfg.Workload,
 		words: strings.Fields(vocabulary), clients: slices.Clone(cfg.Clients),
 	}
+	errs := cfg.check()
 	if a.dialect == nil {
-		a.dialect = targets.Dialects()[0]
+		var err error
+		if a.dialect, err = targets.DialectNamed(cfg.Endpoint.Dialect); err != nil {
+			errs = append(errs, prefix("endpoint", err))
+			a.dialect = targets.Dialects()[0]
+		}
 	}
 	if len(a.clients) == 0 {
 		a.clients = []Client{{}}
@@ -86,7 +92,6 @@ func New(cfg Config) (*Attack, error) {
 		sum += part
 		a.upTo = append(a.upTo, sum)
 	}
-	errs := cfg.check()
 	path, _, err := a.dialect.Encode(targets.Prompt{Model: a.model, MaxTokens: 1})
 	errs = append(errs, err)
 	u, err := targets.JoinURL(cfg.Endpoint.URL, path)
@@ -100,7 +105,7 @@ func New(cfg Config) (*Attack, error) {
 		return nil, errors.New("endpoint: url holds a user or a password: write key: ${NAME} or headers instead")
 	}
 	for i := range a.clients {
-		head, err := cfg.head(u.RequestURI(), u.Host, &a.clients[i])
+		head, err := cfg.head(a.dialect, u, &a.clients[i])
 		a.heads = append(a.heads, head)
 		errs = append(errs, err)
 	}
@@ -139,12 +144,20 @@ func (cfg *Config) check() []error {
 	return errs
 }
 
-// head writes a client's request up to the content length. Nothing of vegeta's is in it.
-func (cfg *Config) head(uri, host string, c *Client) ([]byte, error) {
+// head writes a client's request up to the content length. Nothing of vegeta's is in it. A header of the
+// endpoint's wins over the dialect's of the same name, but for the one that carries the key.
+func (cfg *Config) head(d targets.Dialect, u *url.URL, c *Client) ([]byte, error) {
 	e := &cfg.Endpoint
 	key, err := expand(cmp.Or(c.Key, e.Keys[c.Tier], e.Key), cfg.LookupEnv)
 	errs := []error{prefix("key", err)}
+	if !httpguts.ValidHeaderFieldValue(key) {
+		errs = append(errs, errors.New("key has control characters"))
+	}
 	h := http.Header{"User-Agent": {"failwhale"}}
+	unkeyed, keyed := d.Headers(""), d.Headers(key)
+	for name, value := range unkeyed {
+		h.Set(name, value)
+	}
 	written := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
 		value, err := expand(e.Headers[name], cfg.LookupEnv)
@@ -156,19 +169,30 @@ func (cfg *Config) head(uri, host string, c *Client) ([]byte, error) {
 		written[canonical] = name
 		h[canonical] = []string{value}
 	}
-	if key != "" {
-		h.Set("Authorization", "Bearer "+key)
-		if !httpguts.ValidHeaderFieldValue(key) {
-			errs = append(errs, errors.New("key has control characters"))
+	for name, value := range keyed {
+		if unkeyed[name] == value {
+			continue
 		}
+		if other, twice := written[http.CanonicalHeaderKey(name)]; twice {
+			errs = append(errs, fmt.Errorf("header %q and the key say the same thing: remove one", other))
+		}
+		h.Set(name, value)
 	}
-	ascii, err := httpguts.PunycodeHostPort(host)
+	ascii, err := httpguts.PunycodeHostPort(u.Host)
 	errs = append(errs, err)
 	var b strings.Builder
-	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\n", uri, ascii)
+	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\n", u.RequestURI(), ascii)
 	errs = append(errs, h.Write(&b))
-	b.WriteString("Content-Type: application/json\r\nAccept: text/event-stream\r\nAccept-Encoding: identity\r\nContent-Length: ")
+	fmt.Fprintf(&b, "Content-Type: application/json\r\nAccept: %s\r\nAccept-Encoding: identity\r\nContent-Length: ", mediaType(d.Framing()))
 	return []byte(b.String()), prefix("endpoint", errors.Join(errs...))
+}
+
+// mediaType is how a stream of that framing is called.
+func mediaType(f targets.Framing) string {
+	if f == targets.Lines {
+		return "application/x-ndjson"
+	}
+	return "text/event-stream"
 }
 
 func prefix(where string, err error) error {

@@ -66,6 +66,13 @@ func TestNewRefuses(t *testing.T) {
 		{"our header", func(c *attacks.Config) { c.Endpoint.Headers = map[string]string{"content-length": "1"} }, []string{"set by the attack"}},
 		{"header twice", func(c *attacks.Config) { c.Endpoint.Headers = map[string]string{"X-org": "1", "x-org": "2"} }, []string{`headers "X-org" and "x-org"`}},
 		{"header is not set", func(c *attacks.Config) { c.Endpoint.Headers = map[string]string{"X": "${GONE} ${GONE2}"} }, []string{"GONE is", "GONE2 is"}},
+		{
+			"key twice", func(c *attacks.Config) {
+				c.Endpoint.Key, c.Endpoint.Headers = "${PAID}", map[string]string{"authorization": "Basic sesame"}
+			},
+			[]string{`header "authorization" and the key`},
+		},
+		{"unknown dialect", func(c *attacks.Config) { c.Endpoint.Dialect = "openai" }, []string{`endpoint: dialect "openai" isn't one of`}},
 		{"no such ca", func(c *attacks.Config) { c.Endpoint.CA = "/no/such.pem" }, []string{"read ca", "/no/such.pem"}},
 		{"empty ca", func(c *attacks.Config) { c.Endpoint.CA = empty }, []string{"holds no certificate"}},
 	} {

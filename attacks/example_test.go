@@ -43,5 +43,5 @@ func Example() {
 	}
 	s := first.Load()
 	fmt.Println(s.Status, s.Outcome, s.Error, s.Labels)
-	// Output: 200 truncated stream ended without finish_reason and [DONE] {tier="paid"}
+	// Output: 200 truncated stream ended without a finish reason and without [DONE] {tier="paid"}
 }

@@ -91,12 +91,12 @@ func (r *runner) exchange(ctx context.Context, t *try, turn *turn, l *link) (who
 	switch {
 	case resp.StatusCode/100 != 2:
 		err = t.refused(resp, b, r.newGuard(turn))
-	case !isStream(resp.Header):
+	case !isStream(resp.Header, r.dialect.Framing()):
 		err = t.noStream(ctx, l.tap, resp, b, r.newGuard(turn))
 	default:
 		t.in = r.newIntake(turn, l.sock)
 		err = t.in.read(b)
-		t.judge(ctx, l.tap, err)
+		t.judge(ctx, l.tap, r.dialect.Terminal(), err)
 	}
 	return unhook() && err == nil && !resp.Close && l.tap.failure == nil && l.in.Buffered() == 0
 }
@@ -190,19 +190,25 @@ func (t *try) noStream(ctx context.Context, tap *tap, resp *http.Response, b *bo
 	case len(text) == 0:
 		t.fail(results.Truncated, "%s without a body", resp.Status)
 	default:
-		t.fail(results.Malformed, "%s of %s with encoding %q is no event stream: %s", resp.Status,
+		t.fail(results.Malformed, "%s of %s with encoding %q is no stream of the dialect: %s", resp.Status,
 			resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding"), targets.ErrorText(text))
 	}
 	return err
 }
 
-// isStream reports whether a 2xx may be an event stream: it says so, or says nothing better.
-func isStream(h http.Header) bool {
+// isStream reports whether a 2xx may be a stream of that framing: it says so, or says nothing better.
+func isStream(h http.Header, framing targets.Framing) bool {
 	if e := h.Get("Content-Encoding"); e != "" && e != "identity" {
 		return false
 	}
 	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err != nil || kind == "text/event-stream" || kind == "text/plain" || kind == "application/octet-stream"
+	switch kind {
+	case "text/plain", "application/octet-stream":
+		return true
+	case "application/ndjson", "application/jsonl", "application/json-lines": // of gateways
+		return framing == targets.Lines
+	}
+	return err != nil || kind == mediaType(framing)
 }
 
 var errTooLong = errors.New("body is longer than what is read of it")
@@ -223,10 +229,10 @@ func readSome(b *body, limit int) ([]byte, error) {
 	return text, errTooLong
 }
 
-// judge classifies a 2xx stream. err is why reading ended; nil is a clean end.
+// judge classifies a 2xx stream. terminal is the dialect's last word, err why reading ended; nil is a clean end.
 // The order is that of how much a user would mind: what leaked counts whatever
 // else happened, what the server itself called an error is one even if it then hung.
-func (t *try) judge(ctx context.Context, tap *tap, err error) {
+func (t *try) judge(ctx context.Context, tap *tap, terminal string, err error) {
 	in := t.in
 	switch {
 	case in.guard.leak != "":
@@ -238,13 +244,13 @@ func (t *try) judge(ctx context.Context, tap *tap, err error) {
 	case err != nil:
 		t.failIO(ctx, tap, err)
 	case in.finish == "" && !in.done:
-		t.fail(results.Truncated, "stream ended without finish_reason and [DONE]")
+		t.fail(results.Truncated, "stream ended without a finish reason and without %s", terminal)
 	case in.finish == "":
-		t.fail(results.Truncated, "stream ended without finish_reason")
+		t.fail(results.Truncated, "stream ended without a finish reason")
 	case !in.done:
-		t.fail(results.Truncated, "stream ended without [DONE]")
+		t.fail(results.Truncated, "stream ended without %s", terminal)
 	case len(in.chunks) == 0:
-		t.fail(results.Empty, "finish_reason %q and not one token", in.finish)
+		t.fail(results.Empty, "finish reason %q and not one token", in.finish)
 	case in.mismatch() != "":
 		t.fail(results.LengthMismatch, "%s", in.mismatch())
 	default:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 )
 
 // A checker looks at what no single value can know, and fills in the defaults that depend on
@@ -30,6 +31,7 @@ func (c *checker) check() {
 	c.name()
 	c.clients()
 	c.endpoint()
+	c.dialects()
 	c.secrets()
 	c.phases()
 	c.faults()
@@ -101,6 +103,20 @@ func (c *checker) endpoint() {
 		c.atPath("attack.endpoint", "is missing, and the stack has several: write one of %s", strings.Join(names, ", "))
 	case name != "" && !slices.Contains(names, name):
 		c.atPath("attack.endpoint", "the stack has no endpoint %q%s", clip(name), orKnown(name, names))
+	}
+}
+
+// dialects checks the wire formats that endpoints name.
+func (c *checker) dialects() {
+	var names []string
+	for _, d := range targets.Dialects() {
+		names = append(names, d.Name())
+	}
+	for name, endpoint := range c.plan.Stack.Endpoints {
+		path := join(join("stack.endpoints", name), "dialect")
+		if _, err := targets.DialectNamed(endpoint.Dialect); err != nil && c.fine(path) {
+			c.atPath(path, "there is no dialect %q%s", clip(endpoint.Dialect), orKnown(endpoint.Dialect, names))
+		}
 	}
 }
 

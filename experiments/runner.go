@@ -165,7 +165,7 @@ func (r *Runner) begin(log results.Sink) (*execution, error) {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
 	x, err := r.aim(clock, attacks.Config{
-		Endpoint: endpoint, Dialect: targets.OpenAIChat{},
+		Endpoint: endpoint,
 		Profile: r.Plan.Attack.Profile, Workload: r.Plan.Attack.Workload, Clients: r.Plan.Attack.Clients,
 		Seed: r.Plan.Seed, Run: nonceRun(r.run(), clock.Started()), LookupEnv: r.LookupEnv,
 	}, log)
