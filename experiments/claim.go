@@ -24,7 +24,7 @@ import (
 //	rate       = "success" | "error_rate" | "tokens_per_second" | "goodput" | "goodput_tokens"
 //	           | "amplification" | "leaks" .
 //	stat       = "p" NUMBER | "mean" | "max" | "min" .                  (p50, p99, p99.9)
-//	distribution = "ttft" | "ttft_sent" | "itl" | "tpot" | "e2e" | "stall" | "lag" .
+//	distribution = "ttft" | "ttft_sent" | "itl" | "tpot" | "e2e" | "e2e_sent" | "stall" | "lag" .
 //	labels     = "{" LABEL "=" STRING { "," LABEL "=" STRING } [ "," ] "}" .
 //	op         = ">=" | ">" | "<=" | "<" | "==" | "!=" .
 //	value      = NUMBER "%" [ "of" "baseline" ] | NUMBER [ "/" "s" ] | DURATION .
@@ -262,6 +262,7 @@ func metricDefs() []metricDef {
 		{"itl", distributionClass, false, wantITL},
 		{"tpot", distributionClass, false, wantTPOT},
 		{"e2e", distributionClass, true, wantE2E},
+		{"e2e_sent", distributionClass, false, wantE2ESent},
 		{"stall", distributionClass, false, wantStall},
 		{"lag", distributionClass, false, wantLag},
 	}

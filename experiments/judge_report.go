@@ -26,6 +26,7 @@ func (j *Judge) Report() *results.Report {
 		Faults:     []results.FaultReport{},
 		Events:     append([]results.Event{}, j.events...),
 		MeanStream: meanStream(&j.all.whole[inBaseline]),
+		SLO:        j.plan.SLO.String(),
 	}
 	if h := j.header; h != nil {
 		r.Started, r.Seed, r.Overrides = h.Started.Round(0).UTC(), h.Seed, maps.Clone(h.Overrides)
@@ -54,7 +55,7 @@ func (j *Judge) phaseStats() []results.PhaseStats {
 	all := []results.PhaseStats{}
 	for p := range phase(judgedPhases) {
 		if length, ok := j.line.reported(p); ok {
-			all = append(all, phaseStats(p, length, &j.all.whole[p], j.all.errors))
+			all = append(all, j.stats(p, length, &j.all.whole[p], j.all.errors))
 		}
 	}
 	return all
@@ -72,7 +73,7 @@ func (j *Judge) sliceStats() []results.SliceStats {
 			for p := range phase(judgedPhases) {
 				if length, ok := j.line.reported(p); ok {
 					all = append(all, results.SliceStats{
-						Label: label, Value: s.value, PhaseStats: phaseStats(p, length, &s.trio[p], nil),
+						Label: label, Value: s.value, PhaseStats: j.stats(p, length, &s.trio[p], nil),
 					})
 				}
 			}
@@ -81,13 +82,8 @@ func (j *Judge) sliceStats() []results.SliceStats {
 	return all
 }
 
-func phaseStats(p phase, length time.Duration, t *tally, errors errorTexts) results.PhaseStats {
-	over := func(x, y float64) float64 {
-		if y == 0 {
-			return 0
-		}
-		return x / y
-	}
+// stats are the figures of a tally that is one phase, or a slice of it.
+func (j *Judge) stats(p phase, length time.Duration, t *tally, errors errorTexts) results.PhaseStats {
 	return results.PhaseStats{
 		Phase:           p.name(),
 		Duration:        length,
@@ -95,12 +91,15 @@ func phaseStats(p phase, length time.Duration, t *tally, errors errorTexts) resu
 		Complete:        t.complete,
 		Cancelled:       t.cancelled,
 		CutAfter200:     t.cut,
+		FailedWith2xx:   outcomeStats(&t.cutBy, nil),
 		Refused:         t.refused,
 		Infinite:        t.of(wantTTFT).Infinite(),
 		Success:         over(float64(t.complete), float64(t.requests)),
 		TokensPerSecond: over(t.tokens, length.Seconds()),
 		GoodputTokens:   over(t.goodTokens, length.Seconds()),
 		TokensPerChunk:  over(t.tokens, float64(t.chunks)),
+		Coalesced:       over(float64(t.coalesced), float64(t.chunks+t.coalesced)),
+		CountedBy:       countedBy(t),
 		Amplification:   over(float64(t.tries), float64(t.requests)),
 		Leaks:           t.leaks,
 		Reconnects:      t.reconnects,
@@ -109,14 +108,32 @@ func phaseStats(p phase, length time.Duration, t *tally, errors errorTexts) resu
 		TPOT:            t.of(wantTPOT).Quantiles(),
 		E2E:             t.of(wantE2E).Quantiles(),
 		Stall:           t.of(wantStall).Quantiles(),
-		Outcomes:        outcomeStats(t, func(o results.Outcome) string { return errors.commonest(p, o) }),
+		TTFTSent:        t.of(wantTTFTSent).Quantiles(),
+		E2ESent:         t.of(wantE2ESent).Quantiles(),
+		SLO:             j.plan.SLO.stats(t, length),
+		Outcomes:        outcomeStats(&t.outcomes, func(o results.Outcome) string { return errors.commonest(p, o) }),
 	}
 }
 
+// countedBy says who counted the tokens; nil where there are none.
+func countedBy(t *tally) map[results.UsageSource]int {
+	var by map[results.UsageSource]int
+	for i, n := range t.countedBy {
+		if n == 0 {
+			continue
+		}
+		if by == nil {
+			by = map[results.UsageSource]int{}
+		}
+		by[cmp.Or(usageSources[i], "unknown")] = n
+	}
+	return by
+}
+
 // outcomeStats lists what occurred, complete first, then the most frequent first. text may be nil.
-func outcomeStats(t *tally, text func(results.Outcome) string) []results.OutcomeStats {
+func outcomeStats(counts *[int(results.Cancelled) + 1]int, text func(results.Outcome) string) []results.OutcomeStats {
 	all := []results.OutcomeStats{}
-	for i, n := range t.outcomes {
+	for i, n := range counts {
 		if n == 0 {
 			continue
 		}

@@ -191,7 +191,7 @@ func failures(t *tally) string {
 		return ""
 	}
 	var kinds []string
-	for _, o := range outcomeStats(t, nil) {
+	for _, o := range outcomeStats(&t.outcomes, nil) {
 		if o.Outcome != results.Complete && o.Outcome != results.Cancelled && len(kinds) < 3 {
 			kinds = append(kinds, fmt.Sprintf("%d %s", o.Count, o.Outcome))
 		}

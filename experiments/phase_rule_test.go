@@ -138,6 +138,9 @@ func TestReportIsComplete(t *testing.T) {
 		Success: float64(base+1) / float64(base+6), TokensPerSecond: p.TokensPerSecond, GoodputTokens: p.GoodputTokens, TokensPerChunk: 1,
 		Amplification: float64(base+8) / float64(base+6), Leaks: 1, Reconnects: 1,
 		TTFT: p.TTFT, ITL: p.ITL, TPOT: p.TPOT, E2E: p.E2E, Stall: p.Stall,
+		TTFTSent: p.TTFT, E2ESent: p.E2E, // the script sends when it is due
+		CountedBy:     map[results.UsageSource]int{results.UsageServer: base + 3},
+		FailedWith2xx: []results.OutcomeStats{{Outcome: results.Truncated, Count: 1}, {Outcome: results.WrongUser, Count: 1}},
 		Outcomes: []results.OutcomeStats{
 			{Outcome: results.Complete, Count: base + 1},
 			{Outcome: results.Reset, Count: 2, Error: "it reset"},

@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/failwhale/failwhale/results"
@@ -19,10 +20,12 @@ const (
 	wantE2E
 	wantStall
 	wantLag
+	wantE2ESent
 	distributions = iota
 
-	// wantReport is what PhaseStats shows, and the lag.
-	wantReport = wantTTFT | wantITL | wantTPOT | wantE2E | wantStall | wantLag
+	// wantReport is what PhaseStats shows, and the lag; wantSlice what it shows of a slice.
+	wantReport = wantSlice | wantTTFTSent | wantE2ESent | wantLag
+	wantSlice  = wantTTFT | wantITL | wantTPOT | wantE2E | wantStall
 )
 
 // A tally counts everything about one selection of samples in one window, in scalars and sketches:
@@ -34,12 +37,15 @@ type tally struct {
 	requests, complete, cancelled int
 	cut, refused, leaks, tries    int
 	reconnects                    int
-	outcomes                      [int(results.Cancelled) + 1]int
+	outcomes, cutBy               [int(results.Cancelled) + 1]int // cutBy: of those that are in cut
+	countedBy                     [len(usageSources)]int
+	kept                          int            // complete within the SLO
+	missed                        [sloBounds]int // complete, and not within that bound
 	lengths                       [distributions]results.Distribution
 	streams                       time.Duration // of complete requests, Sent to Done, summed
 	// What happened here, to whichever requests: tokens by arrival, met and done by completion.
 	tokens, goodTokens float64
-	chunks             int // arrivals that brought the tokens
+	chunks, coalesced  int // arrivals that brought the tokens; chunks that came with the one before
 	met                int // complete within the SLO
 	doneTokens         float64
 	doneGoodTokens     float64
@@ -51,6 +57,7 @@ type reading struct {
 	counted  bool
 	complete bool
 	met      bool
+	missed   [sloBounds]bool      // by a complete request
 	values   [distributions]value // but for the ITL
 	gaps     []float64
 	tokens   float64               // of the whole stream
@@ -67,8 +74,23 @@ type value struct {
 
 // An arrival is what came in one window.
 type arrival struct {
-	tokens float64
-	chunks int
+	tokens            float64
+	chunks, coalesced int
+}
+
+// usageSources are those that a report tells apart, best first; all others count as the last, which is none.
+var usageSources = [...]results.UsageSource{ //nolint:gochecknoglobals // a closed set, never written
+	results.UsageServer, results.UsageContinuous, results.UsageTokenizer, results.UsageChunks, "",
+}
+
+// value is one metric; the zero value, which does not count, for the ITL.
+func (r *reading) value(w want) value {
+	for i, v := range r.values {
+		if w == 1<<i {
+			return v
+		}
+	}
+	return value{}
 }
 
 // request counts a sample that belongs here.
@@ -88,6 +110,18 @@ func (t *tally) request(r *reading) {
 	}
 	if s.FailedWith2xx() {
 		t.cut++
+		t.cutBy[min(s.Outcome, results.Cancelled)]++
+	}
+	if r.counted && len(s.Chunks) > 0 {
+		t.countedBy[sourceIndex(s.Usage.Source)]++
+	}
+	if r.met {
+		t.kept++
+	}
+	for i, missed := range r.missed {
+		if missed {
+			t.missed[i]++
+		}
 	}
 	if s.Refused() {
 		t.refused++
@@ -107,10 +141,18 @@ func (t *tally) request(r *reading) {
 	}
 }
 
+func sourceIndex(s results.UsageSource) int {
+	if i := slices.Index(usageSources[:], s); i >= 0 {
+		return i
+	}
+	return len(usageSources) - 1
+}
+
 // arrive counts tokens that came here.
 func (t *tally) arrive(a arrival, complete bool) {
 	t.tokens += a.tokens
 	t.chunks += a.chunks
+	t.coalesced += a.coalesced
 	if complete {
 		t.goodTokens += a.tokens
 	}
@@ -149,6 +191,14 @@ func (t *tally) merge(o *tally) {
 	t.reconnects += o.reconnects
 	for i := range t.outcomes {
 		t.outcomes[i] += o.outcomes[i]
+		t.cutBy[i] += o.cutBy[i]
+	}
+	for i := range t.countedBy {
+		t.countedBy[i] += o.countedBy[i]
+	}
+	t.kept += o.kept
+	for i := range t.missed {
+		t.missed[i] += o.missed[i]
 	}
 	for i := range t.lengths {
 		if t.wants&(1<<i) != 0 {
@@ -159,6 +209,7 @@ func (t *tally) merge(o *tally) {
 	t.tokens += o.tokens
 	t.goodTokens += o.goodTokens
 	t.chunks += o.chunks
+	t.coalesced += o.coalesced
 	t.met += o.met
 	t.doneTokens += o.doneTokens
 	t.doneGoodTokens += o.doneGoodTokens
@@ -226,7 +277,10 @@ func (rd *reader) read(s *results.Sample) *reading {
 	r := &rd.out
 	*r = reading{sample: s, counted: s.Counted(), complete: s.Outcome == results.Complete}
 	r.values = [distributions]value{ // in the order of the wants
-		inSeconds(s.TTFT()), inSeconds(s.TTFTSent()), {}, inSeconds(s.TPOT()), inSeconds(s.E2E()), inSeconds(s.Stall()), inSeconds(s.Lag()),
+		inSeconds(s.TTFT()), inSeconds(s.TTFTSent()),
+		{},
+		inSeconds(s.TPOT()), inSeconds(s.E2E()), inSeconds(s.Stall()), inSeconds(s.Lag()),
+		inSeconds(s.E2ESent()),
 	}
 	rd.gaps = rd.gaps[:0]
 	for gap := range s.Gaps() {
@@ -235,7 +289,10 @@ func (rd *reader) read(s *results.Sample) *reading {
 	r.gaps = rd.gaps
 	r.belongs, r.done = rd.line.belongs(s), rd.line.at(s.Done)
 	rd.arrivals(r)
-	r.met = r.complete && rd.meets(r)
+	if r.complete {
+		r.missed = rd.slo.misses(r)
+		r.met = r.missed == [sloBounds]bool{}
+	}
 	return r
 }
 
@@ -259,6 +316,8 @@ func (rd *reader) arrivals(r *reading) {
 		r.arrived[p].tokens += tokens
 		if i == 0 || !c.Coalesced {
 			r.arrived[p].chunks++
+		} else {
+			r.arrived[p].coalesced++
 		}
 	}
 }
@@ -274,23 +333,4 @@ func weightOf(s *results.Sample) float64 {
 		return 1
 	}
 	return float64(s.Tokens()) / float64(sum)
-}
-
-// meets reports whether a complete request kept every bound of the SLO. A bound on what a request
-// does not have (the TPOT of a single token) is kept.
-func (rd *reader) meets(r *reading) bool {
-	kept := func(w want, bound time.Duration) bool {
-		for i, v := range r.values {
-			if w == 1<<i && v.counts && bound > 0 && v.seconds > bound.Seconds() {
-				return false
-			}
-		}
-		return true
-	}
-	mean := 0.0
-	for _, gap := range r.gaps {
-		mean += gap / float64(len(r.gaps))
-	}
-	return kept(wantTTFT, rd.slo.TTFT) && kept(wantTPOT, rd.slo.TPOT) && kept(wantE2E, rd.slo.E2E) &&
-		kept(wantStall, rd.slo.Stall) && (rd.slo.ITL == 0 || mean <= rd.slo.ITL.Seconds())
 }

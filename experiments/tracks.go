@@ -89,7 +89,7 @@ func newOverall() *overall {
 func (o *overall) add(r *reading) {
 	for _, label := range o.unseen(r.sample.Labels) {
 		if len(o.labels) < maxLabelNames {
-			none := newTrio(wantReport &^ wantLag)
+			none := newTrio(wantSlice)
 			none.merge(o.whole) // no request before had the label
 			o.labels[label] = newGroup(label, none[0].wants, none)
 		}
@@ -215,7 +215,7 @@ func (t *claimTrack) recover(r *reading, line *timeline) {
 	weight := weightOf(r.sample)
 	for _, c := range r.sample.Chunks {
 		if line.at(c.At) == inRecovery {
-			t.window(c.At-line.closed.at).arrive(arrival{float64(c.Tokens) * weight, 1}, r.complete)
+			t.window(c.At-line.closed.at).arrive(arrival{tokens: float64(c.Tokens) * weight, chunks: 1}, r.complete)
 		}
 	}
 }

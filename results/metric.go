@@ -80,14 +80,19 @@ func (s *Sample) ttft(from time.Duration) (d time.Duration, inf, counts bool) {
 
 // E2E is the time from Due to the last chunk of a complete request. Infinite: failed in any way
 // but refused, also after the first token, or its p99 would improve as streams are cut.
-func (s *Sample) E2E() (d time.Duration, inf, counts bool) {
+func (s *Sample) E2E() (d time.Duration, inf, counts bool) { return s.e2e(s.Due) }
+
+// E2ESent is E2E from Sent instead of Due: without our own lateness.
+func (s *Sample) E2ESent() (d time.Duration, inf, counts bool) { return s.e2e(s.Sent) }
+
+func (s *Sample) e2e(from time.Duration) (d time.Duration, inf, counts bool) {
 	switch {
 	case !s.Counted() || s.Refused():
 		return 0, false, false
 	case s.Outcome != Complete || len(s.Chunks) == 0:
 		return 0, true, true
 	default:
-		return s.Chunks[len(s.Chunks)-1].At - s.Due, false, true
+		return s.Chunks[len(s.Chunks)-1].At - from, false, true
 	}
 }
 

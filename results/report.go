@@ -105,6 +105,8 @@ type Report struct {
 	Events   []Event       `json:"events"` // phases, guards, gates, errors: the run's own story, without the faults' events
 	// Lag is our own lateness over all judged phases.
 	Lag Quantiles `json:"lag"`
+	// SLO is what goodput counts by, as a user writes it: "ttft=2s,tpot=100ms". Empty: nothing was asked for.
+	SLO string `json:"slo,omitempty"`
 	// MeanStream is the mean time from Sent to Done of complete requests in baseline; with it
 	// and the fault's length one computes the loss that a region's death forces.
 	MeanStream time.Duration `json:"mean_stream_ns"`
@@ -119,23 +121,53 @@ type PhaseStats struct {
 	Cancelled int           `json:"cancelled,omitempty"`
 	// CutAfter200 counts failures that a status check calls success: status 2xx, outcome not complete.
 	CutAfter200 int `json:"failed_with_2xx"`
+	// FailedWith2xx are the outcomes of these, most frequent first, without error texts.
+	FailedWith2xx []OutcomeStats `json:"failed_with_2xx_outcomes"`
 	// Refused are 429 and 503 before the first byte: not in TTFT, only in success. Infinite are
 	// failures that count in TTFT as +∞.
-	Refused         int            `json:"refused"`
-	Infinite        int            `json:"ttft_infinite"`
-	Success         float64        `json:"success"` // 0..1; 0 when Requests is 0
-	TokensPerSecond float64        `json:"tokens_per_second"`
-	GoodputTokens   float64        `json:"goodput_tokens"`
-	TokensPerChunk  float64        `json:"tokens_per_chunk"`
-	Amplification   float64        `json:"amplification"`
-	Leaks           int            `json:"leaks"`
-	Reconnects      int            `json:"reconnects"`
-	TTFT            Quantiles      `json:"ttft"`
-	ITL             Quantiles      `json:"itl"`
-	TPOT            Quantiles      `json:"tpot"`
-	E2E             Quantiles      `json:"e2e"`
-	Stall           Quantiles      `json:"stall"`
-	Outcomes        []OutcomeStats `json:"outcomes"` // those that occurred, Complete first, then most frequent first
+	Refused         int     `json:"refused"`
+	Infinite        int     `json:"ttft_infinite"`
+	Success         float64 `json:"success"` // 0..1; 0 when Requests is 0
+	TokensPerSecond float64 `json:"tokens_per_second"`
+	GoodputTokens   float64 `json:"goodput_tokens"`
+	TokensPerChunk  float64 `json:"tokens_per_chunk"` // where it is not 1, an ITL is not the time of a token
+	// Coalesced is the share of chunks, 0..1, that came in one read with the chunk before: their gaps are not in the ITL.
+	Coalesced float64 `json:"coalesced"`
+	// CountedBy says who counted the tokens, of how many requests that brought any; "unknown" where the sample does not say.
+	CountedBy     map[UsageSource]int `json:"tokens_counted_by,omitempty"`
+	Amplification float64             `json:"amplification"`
+	Leaks         int                 `json:"leaks"`
+	Reconnects    int                 `json:"reconnects"`
+	TTFT          Quantiles           `json:"ttft"`
+	ITL           Quantiles           `json:"itl"`
+	TPOT          Quantiles           `json:"tpot"`
+	E2E           Quantiles           `json:"e2e"`
+	Stall         Quantiles           `json:"stall"`
+	// TTFTSent and E2ESent count from Sent instead of Due. Slices have none.
+	TTFTSent Quantiles `json:"ttft_sent,omitzero"`
+	E2ESent  Quantiles `json:"e2e_sent,omitzero"`
+	// SLO says how many requests kept its bounds; nil where there are none.
+	SLO      *SLOStats      `json:"slo,omitempty"`
+	Outcomes []OutcomeStats `json:"outcomes"` // those that occurred, Complete first, then most frequent first
+}
+
+// SLOStats say how many requests kept every bound of the SLO.
+type SLOStats struct {
+	// Goodput is how many a second ended in the phase, complete and within every bound.
+	Goodput float64 `json:"goodput"`
+	// Met is how many of the phase's requests were complete and within every bound; Share is that of all
+	// attempted, 0..1.
+	Met   int     `json:"met"`
+	Share float64 `json:"share"`
+	// Missed are the bounds that complete requests did not keep, the most often missed first. One
+	// request may miss several.
+	Missed []MissedBound `json:"missed"`
+}
+
+// A MissedBound is one bound of the SLO, by the metric's name, and how many complete requests it failed.
+type MissedBound struct {
+	Bound string `json:"bound"`
+	Count int    `json:"count"`
 }
 
 // SliceStats are the figures of one label value in one phase.

@@ -13,12 +13,11 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	full.Findings, full.Faults, full.Events = list(r.Findings), list(r.Faults), list(r.Events)
 	full.Phases = make([]PhaseStats, len(r.Phases))
 	for i, p := range r.Phases {
-		p.Outcomes = list(p.Outcomes)
-		full.Phases[i] = p
+		full.Phases[i] = p.listed()
 	}
 	full.Slices = make([]SliceStats, len(r.Slices))
 	for i, s := range r.Slices {
-		s.Outcomes = list(s.Outcomes)
+		s.PhaseStats = s.listed()
 		full.Slices[i] = s
 	}
 	encoder := json.NewEncoder(w)
@@ -28,6 +27,17 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
+}
+
+// listed is p with lists that are not nil.
+func (p PhaseStats) listed() PhaseStats {
+	p.Outcomes, p.FailedWith2xx = list(p.Outcomes), list(p.FailedWith2xx)
+	if p.SLO != nil {
+		slo := *p.SLO
+		slo.Missed = list(slo.Missed)
+		p.SLO = &slo
+	}
+	return p
 }
 
 // list is l, and never nil.
