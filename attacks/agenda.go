@@ -165,7 +165,7 @@ func (g *agenda) draw(p *plan) *turn {
 	if !ok {
 		return nil
 	}
-	t, err := g.write(p.phase, p.k, g.index)
+	t, err := g.compose(p)
 	if err != nil {
 		g.err, g.over = fmt.Errorf("write request %d: %w", g.index, err), true
 		return nil
@@ -173,6 +173,17 @@ func (g *agenda) draw(p *plan) *turn {
 	t.due = p.start + at
 	p.k++
 	return t
+}
+
+// compose writes a plan's next turn. A panic is an error: this is vegeta's goroutine, not one of ours,
+// and a dialect may not have foreseen a prompt.
+func (g *agenda) compose(p *plan) (t *turn, err error) {
+	defer func() {
+		if said := recover(); said != nil {
+			err = panicked("a prompt", said)
+		}
+	}()
+	return g.write(p.phase, p.k, g.index)
 }
 
 // release makes t due. It returns false if t is no longer on the agenda.

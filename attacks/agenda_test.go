@@ -144,9 +144,22 @@ func (panicDialect) Decoder() targets.Decoder { return panicDecoder{} }
 // Decode panics.
 func (panicDecoder) Decode(*targets.Event, *targets.Delta) error { panic("hostile bytes") }
 
-// A panic over what a server sent, or in the sink, ends the attack and not the process, with its stack.
+// A mute panics over the first prompt that is more than New's own.
+type mute struct{ targets.OpenAIChat }
+
+// Encode panics.
+func (d mute) Encode(p targets.Prompt) (string, []byte, error) {
+	if len(p.Messages) > 0 {
+		panic("speechless")
+	}
+	return d.OpenAIChat.Encode(p)
+}
+
+// A panic over a prompt, over what a server sent, or in the sink, ends the attack and not the process,
+// with its stack.
 func TestAPanicEndsTheAttack(t *testing.T) {
 	for name, change := range map[string]func(*attacks.Config){
+		"Encode": func(c *attacks.Config) { c.Dialect = mute{} },
 		"Decode": func(c *attacks.Config) { c.Dialect = panicDialect{} },
 		"Add":    func(c *attacks.Config) { c.Sink = sinkFunc(func(results.Record) error { panic("full") }) },
 	} {
@@ -160,7 +173,7 @@ func TestAPanicEndsTheAttack(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "panic") || !strings.Contains(err.Error(), name+"(") || !strings.Contains(err.Error(), ".go:") {
 				t.Errorf("Run = %v; want a panic and its stack with %s", err, name)
 			}
-			if live := a.Live(); live.InFlight != 0 || live.Oldest != 0 || live.Sent == 0 {
+			if live := a.Live(); live.InFlight != 0 || live.Oldest != 0 || live.Sent == 0 && name != "Encode" {
 				t.Errorf("Live() = %+v after the end; want nothing under way", live)
 			}
 		})

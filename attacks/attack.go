@@ -238,9 +238,11 @@ func (a *Attack) Run(ctx context.Context) (err error) {
 	unhook := context.AfterFunc(ctx, func() { a.agenda.abandon(); close(abandoned) })
 	defer a.pool.close()
 
-	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: &runner{Attack: a, ctx: ctx}}))
+	r := &runner{Attack: a, ctx: ctx}
+	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: r}))
 	for range attacker.Attack(a.agenda.target, a.agenda, 0, "") { // its results are not ours, see RoundTrip
 	}
+	r.turns.Wait()
 	if !unhook() {
 		<-abandoned
 	}

@@ -44,8 +44,8 @@ func TestMain(m *testing.M) {
 }
 
 // serveStreams prints its address and answers every request by one long stream: with how "bulk" as
-// fast as the socket takes it, with "each" one write a chunk; with "short" the stream has ten chunks.
-// It ends with its standard input.
+// fast as the socket takes it, with "each" one write a chunk; with "short" the stream has ten chunks, with
+// "slow" slowChunks of them, one each slowPause. It ends with its standard input.
 func serveStreams(how string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,13 +57,13 @@ func serveStreams(how string) error {
 	}()
 	fmt.Println(l.Addr())
 	token := targetstest.Data(benchChunk)
-	n := benchChunks
-	if how == "short" {
-		n = 10
+	n := map[string]int{"short": 10, "slow": slowChunks}[how]
+	if n == 0 {
+		n = benchChunks
 	}
 	tail := targetstest.Finish("stop") + targetstest.Usage(10, n) + targetstest.Done + targetstest.StreamEnd
 	writes := []string{strings.Repeat(token, n)}
-	if how == "each" {
+	if how == "each" || how == "slow" {
 		writes = slices.Repeat([]string{token}, n)
 	}
 	for {
@@ -83,6 +83,9 @@ func serveStreams(how string) error {
 				for _, text := range slices.Concat([]string{targetstest.StreamHead}, writes, []string{tail}) {
 					if err == nil {
 						_, err = io.WriteString(conn, text)
+					}
+					if how == "slow" {
+						time.Sleep(slowPause)
 					}
 				}
 				if err != nil {

@@ -1,0 +1,86 @@
+package attacks_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/results"
+)
+
+// slowChunks and slowPause make the streams of BenchmarkMemory: 20 s each.
+const (
+	slowChunks = 200
+	slowPause  = 100 * time.Millisecond
+)
+
+// BenchmarkMemory is what a running stream holds: an attack with prompts of 1,000 tokens (4 KB) on a
+// server in another process, when all streams run. live is what the garbage collector leaves of the heap
+// and of stacks, after a collection that was asked for; resident is what the kernel gave us, the garbage
+// between two collections with it.
+func BenchmarkMemory(b *testing.B) {
+	for _, streams := range []int{1000, 9000} {
+		b.Run(strconv.Itoa(streams), func(b *testing.B) {
+			url := startServer(b, "slow")
+			for b.Loop() {
+				cfg, sink := config(url)
+				const ramp = 8 * time.Second
+				cfg.Profile.Constant.Rate = attacks.Rate(float64(streams) / ramp.Seconds())
+				cfg.Workload = attacks.Workload{PromptTokens: 1000, OutputTokens: slowChunks}
+				runtime.GC()
+				liveBefore, stacksBefore, rssBefore := liveMemory(b)
+				a, err := attacks.New(cfg)
+				if err != nil {
+					b.Fatal(err)
+				}
+				a.BeginFor(results.Baseline, ramp)
+				done := make(chan error)
+				go func() { done <- a.Run(b.Context()) }()
+				time.Sleep(ramp + 8*time.Second)
+				_, _, rss := liveMemory(b)
+				n := float64(a.Live().InFlight)
+				runtime.GC()
+				live, stacks, _ := liveMemory(b)
+				if n < float64(streams)*0.9 {
+					b.Fatalf("%g streams under way, want %d", n, streams)
+				}
+				a.Stop()
+				if err := <-done; err != nil {
+					b.Fatal(err)
+				}
+				for _, s := range sink.sorted() {
+					if s.Outcome != results.Complete {
+						b.Fatalf("%s: %s", s.Outcome, s.Error)
+					}
+				}
+				b.ReportMetric((live-liveBefore)/n, "heap-B/stream")
+				b.ReportMetric((stacks-stacksBefore)/n, "stack-B/stream")
+				b.ReportMetric((rss-rssBefore)/n, "resident-B/stream")
+				b.ReportMetric(0, "ns/op")
+			}
+		})
+	}
+}
+
+// liveMemory gives bytes of the heap's objects, of stacks, and of what is resident.
+func liveMemory(b *testing.B) (heap, stacks, resident float64) {
+	b.Helper()
+	read := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(read)
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Skipf("no figure of resident memory here: %v", err)
+	}
+	_, rest, _ := bytes.Cut(text, []byte("VmRSS:"))
+	var kib float64
+	if _, err := fmt.Sscanf(string(rest), "%f kB", &kib); err != nil {
+		b.Fatalf("read VmRSS: %v", err)
+	}
+	return float64(read[0].Value.Uint64()), float64(read[1].Value.Uint64()), kib * 1024
+}
