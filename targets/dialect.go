@@ -47,12 +47,11 @@ type Decoder interface {
 	Decode(e *Event, d *Delta) error
 }
 
-// A WholeReader is a Decoder that knows some events by their bytes alone. Most
-// servers send each event in an HTTP chunk of its own, thousands of which differ
+// A WholeReader is a Decoder that knows some events by their bytes alone; those of every dialect
+// here are. Most servers send each event in an HTTP chunk of its own, thousands of which differ
 // in a word: to read those it is not needed to look for the ends of their lines.
 type WholeReader interface {
-	// ReadWhole reports whether piece is exactly one event, from its first byte to its blank
-	// line, of a kind that it knows, and if so reads it into d as a Splitter and Decode would. It
+	// ReadWhole reports whether piece is exactly one event, from its first byte to its end, of a kind that it knows, and if so reads it into d as a Splitter and Decode would. It
 	// may be asked where an event begins (Splitter.AtStart). It sets Role, Text and Reasoning and
 	// leaves the rest of d as it is, so d must be zero, or what ReadWhole made of it.
 	ReadWhole(piece []byte, d *Delta) bool
@@ -80,18 +79,21 @@ type Delta struct {
 	Role bool
 	// Text, Reasoning and Tool (names and arguments of tool calls) as decoded text, not JSON.
 	Text, Reasoning, Tool []byte
-	// Finish is the finish_reason.
+	// Finish is why the answer ended, in OpenAI's words where the dialect has its own for the same
+	// (stop, length, tool_calls, content_filter), so that samples of two dialects compare.
 	Finish string
-	// Usage is the server's count so far. Nil: the event has none.
+	// Usage is the server's count so far. Nil: the event has none, or one of zeros.
 	Usage *results.Usage
-	// Done: the dialect's last word.
+	// Done: the dialect's last word. An answer is whole with both Finish and Done.
 	Done bool
 	// Err is an error that the server reports inside the stream. Empty: none.
 	Err string
 }
 
 // Dialects returns every dialect. The first is the default.
-func Dialects() []Dialect { return []Dialect{OpenAIChat{}} }
+func Dialects() []Dialect {
+	return []Dialect{OpenAIChat{}, OpenAICompletions{}, OpenAIResponses{}, AnthropicMessages{}, OllamaChat{}}
+}
 
 // DialectNamed returns the dialect of that name; the empty name is the default.
 func DialectNamed(name string) (Dialect, error) {
@@ -105,12 +107,14 @@ func DialectNamed(name string) (Dialect, error) {
 	return nil, fmt.Errorf("dialect %q isn't one of [%s]", name, strings.Join(names, " "))
 }
 
-// JoinURL puts a dialect's path, a version and what follows it, on an endpoint's
-// base URL. People write that in every way, so the first of these that fits holds:
+// JoinURL puts a dialect's path, a version (or what stands for one: Ollama's api) and
+// what follows it, on an endpoint's base URL. People write that in every way, so the
+// first of these that fits holds:
 //
 //   - it ends in the path without the version (/chat/completions): it is used as it is;
-//   - a segment of its path is a version (v1, v2, v1beta), or it names a deployment of Azure's
-//     (…/deployments/NAME): the path goes on it without the version (http://h/v1, https://h/v1beta/openai);
+//   - it ends in what the path begins with (http://h:11434/api): the path goes on it without that;
+//   - the path begins with a version, and a segment of the base's is one (v1, v2, v1beta), or it names a deployment
+//     of Azure's (…/deployments/NAME): the path goes on it without the version (http://h/v1, https://h/v1beta/openai);
 //   - else all of the path does.
 //
 // A server that this does not suit is reached by its whole path. A query (api-version=…) is kept. The
@@ -127,13 +131,13 @@ func JoinURL(base, path string) (*url.URL, error) {
 	case u.Fragment != "":
 		return nil, fmt.Errorf("url %q has a fragment (#…): remove it", withoutSecrets(u))
 	}
-	_, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	rest = "/" + rest
+	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	first, rest = "/"+first, "/"+rest
 	add := path
 	switch have := strings.TrimRight(u.Path, "/"); {
 	case strings.HasSuffix(have, rest):
 		add = ""
-	case isVersioned(have):
+	case strings.HasSuffix(have, first), isVersioned(first) && isVersioned(have):
 		add = rest
 	}
 	u.Path = strings.TrimRight(u.Path, "/") + add

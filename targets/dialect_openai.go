@@ -1,7 +1,6 @@
 package targets
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,92 +47,22 @@ func bearer(key string) map[string]string {
 func (OpenAIChat) Framing() Framing { return ServerSentEvents }
 
 // Terminal gives [DONE].
-func (OpenAIChat) Terminal() string { return "[DONE]" }
+func (OpenAIChat) Terminal() string { return doneMark }
 
 // Decoder returns a reader for one answer.
-func (OpenAIChat) Decoder() Decoder { return new(openAIDecoder) }
+func (OpenAIChat) Decoder() Decoder { return &learner{full: unnumbered(decodeChat)} }
 
-type openAIDecoder struct{ plain plainChunk }
-
-// Decode reads one event.
-func (d *openAIDecoder) Decode(e *Event, out *Delta) error {
-	*out = Delta{}
-	if len(e.Name) == 0 && len(e.Other) == 0 && d.plain.match(e.Data, out) {
+// decodeChat reads an event of a chat by encoding/json.
+func decodeChat(e *Event, out *Delta) error {
+	data, err := payload(e, out)
+	switch {
+	case err != nil || data == nil:
+		return err
+	case string(data) == doneMark:
+		out.Done = true
 		return nil
 	}
-	if err := decodeOpenAI(e, out); err != nil {
-		return err
-	}
-	if len(e.Name) == 0 && len(e.Other) == 0 {
-		d.plain.learn(e.Data, out)
-	}
-	return nil
-}
-
-const (
-	dataField = "data: "
-	blankLine = "\n\n"
-)
-
-// ReadWhole knows an event that is like the chunk learned from.
-func (d *openAIDecoder) ReadWhole(piece []byte, out *Delta) bool {
-	n := len(piece) - len(blankLine)
-	if n < len(dataField) || string(piece[:len(dataField)]) != dataField || string(piece[n:]) != blankLine {
-		return false
-	}
-	return d.plain.match(piece[len(dataField):n], out)
-}
-
-var _ WholeReader = (*openAIDecoder)(nil)
-
-// decodeOpenAI reads an event by encoding/json: the definition that the fast path must agree with.
-func decodeOpenAI(e *Event, out *Delta) error {
-	if err := decodeOther(e.Other, out); err != nil {
-		return err
-	}
-	data := bytes.TrimSpace(e.Data)
-	isError := string(e.Name) == "error"
-	switch {
-	case bytes.Equal(data, []byte("[DONE]")):
-		out.Done = true
-	case isError:
-		out.Err = inBand(data)
-	case e.Data == nil:
-	case len(data) > 0 && data[0] == '{':
-		return decodeChunk(data, out)
-	case len(e.Name) == 0 || string(e.Name) == "message":
-		return fmt.Errorf("data is no JSON object: %q", clip(data))
-	}
-	return nil
-}
-
-// decodeOther reads lines that are no fields of an event stream. llama.cpp reports
-// errors in a field named error; a name that cannot be one is text of another format.
-func decodeOther(fields []Field, out *Delta) error {
-	for _, f := range fields {
-		switch {
-		case string(f.Name) == "error":
-			out.Err = inBand(f.Value)
-		case len(f.Line) > 0 && f.Line[0] == '{':
-			var c chunkJSON
-			if json.Unmarshal(f.Line, &c) != nil || c.errorText() == "" {
-				return fmt.Errorf("line is no field of an event stream: %q", clip(f.Line))
-			}
-			out.Err = c.errorText()
-		case !isFieldName(f.Name):
-			return fmt.Errorf("line is no field of an event stream: %q", clip(f.Line))
-		}
-	}
-	return nil
-}
-
-func isFieldName(name []byte) bool {
-	for _, c := range name {
-		if c != '-' && c != '_' && c != '.' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
-			return false
-		}
-	}
-	return len(name) <= 64
+	return decodeChunk(data, out)
 }
 
 func decodeChunk(data []byte, out *Delta) error {
@@ -142,7 +71,7 @@ func decodeChunk(data []byte, out *Delta) error {
 		return fmt.Errorf("data is no chunk of a chat completion: %w: %q", err, clip(data))
 	}
 	if out.Err == "" {
-		out.Err = c.errorText()
+		out.Err = c.within(len(c.Choices) > 0 || c.Usage != nil)
 	}
 	out.Usage = c.Usage.usage()
 	for _, choice := range c.Choices {
@@ -153,13 +82,9 @@ func decodeChunk(data []byte, out *Delta) error {
 
 // A chunkJSON has the fields of a chunk that matter here. Servers add others at will.
 type chunkJSON struct {
-	Object  string          `json:"object"`
-	Choices []choiceJSON    `json:"choices"`
-	Usage   *usageJSON      `json:"usage"`
-	Error   json.RawMessage `json:"error"`
-	// Errors without an envelope: older vLLM (object "error"), FastAPI (detail).
-	Message json.RawMessage `json:"message"`
-	Detail  json.RawMessage `json:"detail"`
+	errorJSON
+	Choices []choiceJSON `json:"choices"`
+	Usage   *usageJSON   `json:"usage"`
 }
 
 type choiceJSON struct {
@@ -196,15 +121,20 @@ func (c *choiceJSON) add(out *Delta) {
 		out.Tool = append(append(out.Tool, t.Function.Name...), t.Function.Arguments...)
 	}
 	out.Tool = append(append(out.Tool, d.FunctionCall.Name...), d.FunctionCall.Arguments...)
-	if out.Finish == "" {
-		out.Finish = c.FinishReason
+	out.finish(c.FinishReason, c.Error)
+}
+
+// finish adds a choice's end, if reason is one.
+func (d *Delta) finish(reason string, fault json.RawMessage) {
+	if d.Finish == "" {
+		d.Finish = reason
 	}
-	if out.Err != "" {
+	if d.Err != "" {
 		return
 	}
 	// A server that gives up says so in one of these two as well; what it has sent is no answer.
-	if out.Err = inBandField(c.Error); out.Err == "" && (c.FinishReason == "error" || c.FinishReason == "abort") {
-		out.Err = fmt.Sprintf("finish_reason %q", c.FinishReason)
+	if d.Err = inBandField(fault); d.Err == "" && (reason == "error" || reason == "abort") {
+		d.Err = fmt.Sprintf("finish_reason %q", reason)
 	}
 }
 
@@ -251,8 +181,9 @@ type usageJSON struct {
 	} `json:"completion_tokens_details"`
 }
 
+// usage is the count, or nil. Zeros are none: Ollama fills them in until there is one.
 func (u *usageJSON) usage() *results.Usage {
-	if u == nil {
+	if u == nil || u.Prompt == 0 && u.Completion == 0 {
 		return nil
 	}
 	return &results.Usage{
@@ -260,103 +191,4 @@ func (u *usageJSON) usage() *results.Usage {
 		Output: u.Completion, Reasoning: u.CompletionDetails.Reasoning,
 		Source: results.UsageServer,
 	}
-}
-
-// errorText is the error in a chunk, or "".
-func (c *chunkJSON) errorText() string {
-	if text := inBandField(c.Error); text != "" {
-		return text
-	}
-	if len(c.Choices) > 0 || c.Usage != nil {
-		return ""
-	}
-	if c.Object == "error" {
-		return orText(inBandField(c.Message), "object is error")
-	}
-	return inBandField(c.Detail)
-}
-
-// inBandField is the text of an error value; null, false and "" are none.
-func inBandField(value json.RawMessage) string {
-	switch string(value) {
-	case "", "null", "false", `""`:
-		return ""
-	}
-	return inBand(value)
-}
-
-// inBand says what an error reported by a server says: its message and kind, or all of it.
-func inBand(value []byte) string {
-	var e struct {
-		Message string          `json:"message"`
-		Type    string          `json:"type"`
-		Code    json.RawMessage `json:"code"`
-		Error   json.RawMessage `json:"error"`
-	}
-	var text string
-	switch {
-	case len(bytes.TrimSpace(value)) == 0:
-		return "error without a text"
-	case json.Unmarshal(value, &text) == nil:
-		return orText(clip([]byte(text)), "error without a text")
-	case json.Unmarshal(value, &e) != nil:
-		return clip(value)
-	case e.Message == "" && inBandField(e.Error) != "":
-		return inBand(e.Error)
-	case e.Message == "":
-		return clip(value)
-	}
-	var kind []string
-	for _, k := range []string{e.Type, strings.Trim(string(e.Code), `"`)} {
-		if k != "" && k != "null" {
-			kind = append(kind, k)
-		}
-	}
-	if len(kind) == 0 {
-		return clip([]byte(e.Message))
-	}
-	return fmt.Sprintf("%s (%s)", clip([]byte(e.Message)), strings.Join(kind, ", "))
-}
-
-// ErrorText is what the body of a refused request says: the message of an
-// error object in any of the shapes that servers use, or the start of the text.
-func ErrorText(body []byte) string {
-	body = bytes.TrimSpace(body)
-	var c chunkJSON
-	if json.Unmarshal(body, &c) == nil {
-		if text := c.errorText(); text != "" {
-			return text
-		}
-		if text := inBandField(c.Message); text != "" {
-			return text
-		}
-	}
-	return clip(body)
-}
-
-// InBandError is the error that a 2xx's body reports where a stream was due, or "".
-func InBandError(body []byte) string {
-	var c chunkJSON
-	if json.Unmarshal(body, &c) != nil {
-		return ""
-	}
-	return c.errorText()
-}
-
-// maxErrorText bounds what a server may put into our log and tables.
-const maxErrorText = 300
-
-func clip(text []byte) string {
-	text = bytes.TrimSpace(text)
-	if len(text) > maxErrorText {
-		text = append(bytes.Clone(text[:maxErrorText]), "…"...)
-	}
-	return strings.ToValidUTF8(string(text), "\uFFFD")
-}
-
-func orText(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }

@@ -2,117 +2,236 @@ package targets
 
 import (
 	"bytes"
+	"slices"
+	"strconv"
 	"unicode/utf8"
 )
 
-// A plainChunk knows what the chunks of one stream look like around their text,
-// so that the next such chunk costs two comparisons and no parser.
+// A plainChunk knows what the chunks of one stream look like around what changes
+// in them, so that the next such chunk costs a few comparisons and no parser.
 //
-// It knows no server's format: it learns from a chunk that encoding/json has
-// read. It takes the place of a text field, puts another text there, and has the
-// changed chunk read as well: if exactly that text comes out, the place is proven
-// to be the text and nothing else, because a JSON string of plain characters can
-// be exchanged for another without a change to the rest. So whatever matches byte
-// for byte around a plain string reads as encoding/json would read it. Escapes,
-// bytes that are not UTF-8, another length of the rest, a new time stamp: full decode.
+// It knows no server's format: it learns from a chunk that encoding/json has read.
+// It takes the place of a text field, puts another text there, and has the changed
+// chunk read as well: if exactly that text comes out, the place is proven to be the
+// text and nothing else, because a JSON string of plain characters can be exchanged
+// for another without a change to the rest. An event's number is proven in the same
+// way. A time stamp and random padding are places too, under keys that no dialect
+// reads. So whatever matches byte for byte around those reads as
+// encoding/json would read it. Escapes, bytes that are not UTF-8, another length of
+// the rest: full decode.
 //
 // A scanner for the common field order was the other way. It costs more per chunk
 // (it must walk over ids and names), and falls back for every server that orders
 // its fields otherwise.
 type plainChunk struct {
-	before, after []byte // the chunk up to the text's opening quote, and from its closing one
-	reasoning     bool   // the text is Reasoning, not Text
-	wait, misses  int    // full decodes until the next attempt to learn
+	places       []place // in the chunk's order. Nil: nothing is learned
+	after        []byte  // what follows the last
+	reasoning    bool    // the text is Reasoning, not Text
+	wait, misses int     // full decodes until the next attempt to learn
 }
 
-// Learning costs one more full decode. Where chunks never repeat (some servers
-// pad each with random text) it soon stops trying, but never for good.
+// A place is where a chunk differs from the one before.
+type place struct {
+	before []byte // what comes between the place before and this one
+	kind   placeKind
+}
+
+type placeKind uint8
+
+const (
+	textPlace    placeKind = iota // the text: not empty, as a decoder may then look elsewhere for it
+	ignoredPlace                  // a string that nobody reads
+	numberPlace                   // the event's number
+)
+
+// Learning costs a full decode for each candidate. Where chunks never repeat it
+// soon stops trying, but never for good.
 const (
 	maxPlainChunk = 4 << 10
 	maxMisses     = 10
 )
 
 // match reads data if it is like the chunk learned from.
-func (p *plainChunk) match(data []byte, out *Delta) bool {
-	n := len(data) - len(p.after)
-	if p.after == nil || n < len(p.before) ||
-		!bytes.Equal(data[:len(p.before)], p.before) || !bytes.Equal(data[n:], p.after) {
-		return false
+func (p *plainChunk) match(data []byte) (text []byte, number int, ok bool) {
+	number = noNumber
+	for i := range p.places {
+		at := &p.places[i]
+		if !bytes.HasPrefix(data, at.before) {
+			return nil, 0, false
+		}
+		data = data[len(at.before):]
+		var n int
+		if at.kind == numberPlace {
+			number, n = leadingNumber(data)
+		} else {
+			n = plainLen(data)
+		}
+		if n < 0 {
+			return nil, 0, false
+		}
+		if at.kind == textPlace {
+			text = data[:n]
+		}
+		data = data[n:]
 	}
-	text := data[len(p.before):n]
-	if !isPlain(text) {
-		return false
+	if len(text) == 0 || !bytes.Equal(data, p.after) {
+		return nil, 0, false
 	}
 	p.misses = 0
-	out.Role = true
-	if p.reasoning {
-		out.Text, out.Reasoning = nil, text
-	} else {
-		out.Text, out.Reasoning = text, nil
-	}
-	return true
+	return text, number, true
 }
 
-// isPlain reports whether text between two quotes is a JSON string that means itself.
-func isPlain(text []byte) bool {
+// plainLen is the length of a JSON string that means itself, up to its closing quote, or -1.
+func plainLen(data []byte) int {
 	ascii := true
-	for _, c := range text {
-		if c < 0x20 || c == '"' || c == '\\' {
-			return false
+	for i, c := range data {
+		switch {
+		case c == '"':
+			if ascii || utf8.Valid(data[:i]) {
+				return i
+			}
+			return -1
+		case c < 0x20 || c == '\\':
+			return -1
 		}
 		ascii = ascii && c < utf8.RuneSelf
 	}
-	return ascii || utf8.Valid(text)
+	return -1
 }
 
-// learn remembers the chunk that was read into d, if it is one of text and nothing else.
-func (p *plainChunk) learn(data []byte, d *Delta) {
-	text := d.Text
-	reasoning := len(d.Reasoning) > 0
+// leadingNumber is the JSON integer that data begins with, and its length, or -1.
+func leadingNumber(data []byte) (number, n int) {
+	const most = 15 // digits that no int overflows by
+	for n < len(data) && n <= most && data[n] >= '0' && data[n] <= '9' {
+		number = number*10 + int(data[n]-'0')
+		n++
+	}
+	if n == 0 || n > most || n > 1 && data[0] == '0' {
+		return 0, -1
+	}
+	return number, n
+}
+
+// A span is a place in the chunk that is learned from.
+type span struct {
+	at, n int
+	kind  placeKind
+}
+
+// learn remembers the chunk that full read into d, if it is one of text and nothing else. It has this number.
+func (p *plainChunk) learn(e *Event, d *Delta, number int, full decodeFunc) bool {
+	text, reasoning := d.Text, len(d.Reasoning) > 0
 	if reasoning {
 		text = d.Reasoning
 	}
-	if len(text) == 0 || len(data) > maxPlainChunk || bytes.ContainsAny(data, "\r\n") || (reasoning && len(d.Text) > 0) || !isPlain(text) ||
-		len(d.Tool) > 0 || d.Finish != "" || d.Usage != nil || d.Done || d.Err != "" {
-		return
+	if !d.Role || len(text) == 0 || len(e.Data) > maxPlainChunk || bytes.ContainsAny(e.Data, "\r\n") ||
+		(reasoning && len(d.Text) > 0) || len(d.Tool) > 0 || d.Finish != "" || d.Usage != nil || d.Done || d.Err != "" {
+		return false
 	}
 	if p.wait > 0 {
 		p.wait--
-		return
+		return false
 	}
-	p.before, p.after = nil, nil
+	p.places, p.after = nil, nil
 	p.misses = min(p.misses+1, maxMisses)
 	p.wait = 1<<p.misses - 2
-	at := fieldText(data, text, reasoning)
-	if at < 0 {
-		return
+	others := otherPlaces(e.Data, number)
+	for _, at := range textPlaces(e.Data, text, reasoning) {
+		spans := append(slices.Clone(others), at)
+		slices.SortFunc(spans, func(a, b span) int { return a.at - b.at })
+		if proven(e, text, reasoning, spans, full) {
+			p.keep(e.Data, spans)
+			p.reasoning = reasoning
+			return true
+		}
 	}
-	proof := string(text) + "x"
-	changed := append(append(bytes.Clone(data[:at]), proof...), data[at+len(text):]...)
-	var got Delta
-	if decodeChunk(changed, &got) != nil || !isOnlyText(&got, proof, reasoning) {
-		return
-	}
-	p.before = bytes.Clone(data[:at])
-	p.after = bytes.Clone(data[at+len(text):])
-	p.reasoning = reasoning
+	return false
 }
 
-// fieldText is where text stands as the value of a text field, or -1.
-func fieldText(data, text []byte, reasoning bool) int {
-	keys := []string{`"content"`}
+// keep learns a chunk by its places.
+func (p *plainChunk) keep(data []byte, spans []span) {
+	data = bytes.Clone(data)
+	from := 0
+	for _, s := range spans {
+		p.places = append(p.places, place{before: data[from:s.at], kind: s.kind})
+		from = s.at + s.n
+	}
+	p.after = data[from:]
+}
+
+// textPlaces are where text stands as the value of a field that has an answer's text.
+func textPlaces(data, text []byte, reasoning bool) (found []span) {
+	keys := []string{"content", "text", "delta"}
 	if reasoning {
-		keys = []string{`"reasoning"`, `"reasoning_content"`}
+		keys = []string{"reasoning", "reasoning_content", "thinking", "delta"}
 	}
 	for _, key := range keys {
-		for _, gap := range []string{":", ": "} {
-			head := key + gap + `"`
-			if i := bytes.Index(data, append([]byte(head), append(bytes.Clone(text), '"')...)); i >= 0 {
-				return i + len(head)
-			}
+		if at, n := stringField(data, key); n == len(text) && bytes.Equal(data[at:at+n], text) {
+			found = append(found, span{at, n, textPlace})
+		}
+	}
+	return found
+}
+
+// otherPlaces are the strings that change from chunk to chunk and that no dialect
+// reads, and the number, if the dialect read one.
+func otherPlaces(data []byte, number int) (found []span) {
+	const (
+		stamp   = "created_at"  // Ollama: to the nanosecond
+		padding = "obfuscation" // OpenAI: random, against the reading of lengths
+	)
+	for _, key := range []string{stamp, padding} {
+		if at, n := stringField(data, key); n >= 0 {
+			found = append(found, span{at, n, ignoredPlace})
+		}
+	}
+	if at := fieldValue(data, "sequence_number", ""); at >= 0 && number != noNumber {
+		if _, n := leadingNumber(data[at:]); n > 0 {
+			found = append(found, span{at, n, numberPlace})
+		}
+	}
+	return found
+}
+
+// stringField is where the text of a field begins and how long it is, if that is plain; else n is -1.
+func stringField(data []byte, key string) (at, n int) {
+	if at = fieldValue(data, key, `"`); at < 0 {
+		return 0, -1
+	}
+	return at, plainLen(data[at:])
+}
+
+// fieldValue is what follows a key, its colon, perhaps a space, and open; or -1. A
+// quote before a colon ends a key, whatever comes before it.
+func fieldValue(data []byte, key, open string) int {
+	for _, gap := range []string{":", ": "} {
+		head := `"` + key + `"` + gap + open
+		if i := bytes.Index(data, []byte(head)); i >= 0 {
+			return i + len(head)
 		}
 	}
 	return -1
+}
+
+// proven reports whether a chunk with something else in each place reads as that and nothing else.
+func proven(e *Event, text []byte, reasoning bool, spans []span, full decodeFunc) bool {
+	var changed []byte
+	from, want := 0, noNumber
+	for _, s := range spans {
+		changed = append(changed, e.Data[from:s.at]...)
+		from = s.at + s.n
+		if s.kind == numberPlace {
+			number, _ := leadingNumber(e.Data[s.at:])
+			want = number + 1
+			changed = strconv.AppendInt(changed, int64(want), 10)
+			continue
+		}
+		changed = append(append(changed, e.Data[s.at:from]...), 'x')
+	}
+	changed = append(changed, e.Data[from:]...)
+	var got Delta
+	number, err := full(&Event{Name: e.Name, Data: changed}, &got)
+	return err == nil && number == want && isOnlyText(&got, string(text)+"x", reasoning)
 }
 
 func isOnlyText(d *Delta, text string, reasoning bool) bool {

@@ -5,20 +5,20 @@ import (
 	"fmt"
 )
 
-// MaxEvent is the most bytes that one server-sent event may have, its lines
-// taken together. The longest in service (tool arguments, log probabilities, an
+// MaxEvent is the most bytes that one event may have, its lines taken together. The longest in service (tool arguments, log probabilities, an
 // image) stay under 4 MiB; past four times that a server has lost its framing.
 const MaxEvent = 16 << 20
 
 // ErrEventTooLong is what a Splitter returns past MaxEvent.
 var ErrEventTooLong = fmt.Errorf("an event is longer than %d bytes", MaxEvent)
 
-// An Event is one server-sent event. Its slices belong to the Splitter and are
-// valid until the function that was handed the event returns.
+// An Event is one server-sent event, or one line where a stream is cut into those.
+// Its slices belong to the Splitter and are valid until the function that was
+// handed the event returns.
 type Event struct {
-	// Name is the event's type; empty for most.
+	// Name is the event's type; empty for most, and for every line.
 	Name []byte
-	// Data is the event's data lines, joined by \n. Nil: it has none.
+	// Data is the event's data lines, joined by \n. Nil: it has none. Of a line it is all but its end.
 	Data []byte
 	// Other holds lines whose field is not of the standard: a server's `error:`
 	// field, and text that is no event stream at all. Comments, id and retry are dropped.
@@ -35,15 +35,20 @@ type Field struct {
 	Line, Name, Value []byte
 }
 
-// A Splitter cuts a stream of bytes into server-sent events, however the stream
-// was cut into reads. It follows the HTML standard (LF, CR and CRLF, comments,
-// one leading BOM, several data lines), and is wider in three points, each for a
-// server in service: an event without a data line counts if it has a name or an
-// unknown field, the last event may lack its blank line, and unknown fields are
-// handed on. It trims nothing of a payload. Its zero value is at the start of a stream.
+// A Splitter cuts a stream of bytes into events, however the stream was cut into
+// reads. Its zero value is at the start of a stream of server-sent events. It trims
+// nothing of a payload, and drops one BOM before everything.
+//
+// Of server-sent events it follows the HTML standard (LF, CR and CRLF, comments,
+// several data lines), and is wider in three points, each for a server in service:
+// an event without a data line counts if it has a name or an unknown field, the
+// last event may lack its blank line, and unknown fields are handed on.
 //
 // An event whose line lies within one read is handed on without a copy.
 type Splitter struct {
+	// Framing is how the stream is cut. It may not change once the stream has begun.
+	Framing Framing
+
 	event Event
 	line  []byte // the start of a line whose end has not come
 	name  []byte // holds event.Name
@@ -66,6 +71,9 @@ func (s *Splitter) Split(read []byte, yield func(*Event) error) error {
 	}
 	if s.bom < len(bom) {
 		read = s.skipBOM(read)
+	}
+	if s.Framing == Lines {
+		return s.splitLines(read, yield)
 	}
 	if s.afCR && len(read) > 0 {
 		s.afCR = false
@@ -97,7 +105,12 @@ func (s *Splitter) End(yield func(*Event) error) error {
 	}
 	if s.err == nil && len(s.line) > 0 {
 		s.event.Torn = true
-		s.endLine(nil, yield)
+		if s.Framing == Lines {
+			s.event.Data = s.line
+			s.begun = true
+		} else {
+			s.endLine(nil, yield)
+		}
 	}
 	if s.err == nil {
 		s.dispatch(yield)
