@@ -16,16 +16,22 @@ type TableOptions struct {
 	// Color marks verdicts and harm with ANSI colours. Optional; default none: a verdict
 	// always has a word and a mark too.
 	Color bool
+	// Width is how many columns there are. Optional; default 110. Fewer than 80 are taken for 80, and a
+	// table is as wide as its figures.
+	Width int
 }
 
-// screenWidth is how many columns a report takes, unless a single word is longer.
-const screenWidth = 110
+// Widths of a report: what it takes by default, and the least that it is drawn for.
+const (
+	screenWidth = 110
+	leastWidth  = 80
+)
 
 // WriteTable draws the report for people, on one screen: the verdict and why; the hypotheses; what
 // was broken and when; the phases side by side; how requests ended; and who was hit. No line has
 // a trailing space, and text that came from a server cannot steer the terminal.
 func (r *Report) WriteTable(w io.Writer, opts TableOptions) error {
-	s := &screen{color: opts.Color}
+	s := newScreen(opts)
 	for _, part := range []func(*screen) error{
 		r.headline, r.hypotheses, r.faultTable, r.notes, r.phaseTable, r.outcomeTable, r.sliceTable,
 	} {
@@ -41,6 +47,11 @@ func (r *Report) WriteTable(w io.Writer, opts TableOptions) error {
 type screen struct {
 	out   bytes.Buffer
 	color bool
+	width int
+}
+
+func newScreen(opts TableOptions) *screen {
+	return &screen{color: opts.Color, width: max(leastWidth, cmp.Or(opts.Width, screenWidth))}
 }
 
 // A style is an ANSI SGR parameter.
@@ -69,7 +80,7 @@ func (s *screen) title(name, about string) {
 
 // text writes words under an indent, wrapped to the screen.
 func (s *screen) text(indent string, st style, words string) {
-	for _, line := range wrap(words, screenWidth-len(indent)) {
+	for _, line := range wrap(words, s.width-len(indent)) {
 		fmt.Fprintf(&s.out, "%s%s\n", indent, s.paint(st, line))
 	}
 }
@@ -293,7 +304,7 @@ func (r *Report) notes(s *screen) error {
 				what += ": " + more
 			}
 		}
-		for i, line := range wrap(plain(what), screenWidth-12) {
+		for i, line := range wrap(plain(what), s.width-12) {
 			fmt.Fprintf(&s.out, " %9s  %s\n", [...]string{at(e.At), ""}[min(i, 1)], s.paint(yellow, line))
 		}
 	}

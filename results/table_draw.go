@@ -30,6 +30,9 @@ func Table(w io.Writer, header []string, rows [][]string) error {
 	return err
 }
 
+// columnGap is how many columns lie between two of a grid's.
+const columnGap = 2
+
 // A grid is a table to be drawn.
 type grid struct {
 	header []string

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 )
 
 // An outcomeRow is one way in which requests ended, over the phases.
@@ -41,8 +42,11 @@ func (r *Report) outcomeRows() []*outcomeRow {
 	return rows
 }
 
-// errorWidth is what the counts leave beside an outcome.
-const errorWidth = 56
+// An error's text gets what the counts leave of a line, but not less than leastError, and up to errorLines lines.
+const (
+	leastError = 40
+	errorLines = 3
+)
 
 // outcomeTable says how requests ended, and with what words: those of the fault phase first.
 func (r *Report) outcomeTable(s *screen) error {
@@ -60,9 +64,32 @@ func (r *Report) outcomeTable(s *screen) error {
 		for _, p := range r.Phases {
 			cells = append(cells, strconv.Itoa(row.counts[p.Phase]))
 		}
-		text := cmp.Or(row.errors[Fault], row.errors[Recovery], row.errors[Baseline])
-		g.add(append(cells, short(plain(text), errorWidth))...)
+		g.add(append(cells, plain(cmp.Or(row.errors[Fault], row.errors[Recovery], row.errors[Baseline])))...)
 	}
+	s.fitLast(&g)
 	s.title("OUTCOMES", "")
 	return s.table(g)
+}
+
+// fitLast breaks the texts of a grid's last column into lines, in rows of their own below the first.
+func (s *screen) fitLast(g *grid) {
+	last := len(g.header) - 1
+	room := s.width
+	for i, name := range g.header[:last] {
+		widest := utf8.RuneCountInString(name)
+		for _, row := range g.rows {
+			widest = max(widest, utf8.RuneCountInString(row[i]))
+		}
+		room -= widest + columnGap
+	}
+	room = max(leastError, room-columnGap)
+	var rows [][]string
+	for _, row := range g.rows {
+		lines := fit(row[last], room, errorLines)
+		rows = append(rows, append(slices.Clone(row[:last]), lines[0]))
+		for _, line := range lines[1:] {
+			rows = append(rows, append(make([]string, last), line))
+		}
+	}
+	g.rows = rows
 }

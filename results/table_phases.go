@@ -45,6 +45,12 @@ func figures() []figure {
 	ttft := func(p *PhaseStats) Quantiles { return p.TTFT }
 	itl := func(p *PhaseStats) Quantiles { return p.ITL }
 	e2e := func(p *PhaseStats) Quantiles { return p.E2E }
+	late := func(f figure, due, sent func(*PhaseStats) Quantiles) figure {
+		f.only = func(p *PhaseStats) bool { return ourLateness(due(p), sent(p)) }
+		return f
+	}
+	ttftSent := func(p *PhaseStats) Quantiles { return p.TTFTSent }
+	e2eSent := func(p *PhaseStats) Quantiles { return p.E2ESent }
 	return []figure{
 		{name: "length", show: func(p *PhaseStats) string { return at(p.Duration) }},
 		{name: "requests", show: func(p *PhaseStats) string { return strconv.Itoa(p.Requests) }},
@@ -54,16 +60,32 @@ func figures() []figure {
 		{name: "failed before a token", show: func(p *PhaseStats) string { return part(p.Infinite, p.Requests) }},
 		rare("LEAKS (another's answer)", func(p *PhaseStats) int { return p.Leaks }),
 		quantile("ttft p50", ttft, Quantiles.p50), quantile("ttft p99", ttft, Quantiles.p99),
+		late(quantile("ttft_sent p99", ttftSent, Quantiles.p99), ttft, ttftSent),
 		quantile("itl p50", itl, Quantiles.p50), quantile("itl p99", itl, Quantiles.p99),
 		quantile("stall p99", func(p *PhaseStats) Quantiles { return p.Stall }, Quantiles.p99),
 		quantile("e2e p50", e2e, Quantiles.p50), quantile("e2e p99", e2e, Quantiles.p99),
+		late(quantile("e2e_sent p99", e2eSent, Quantiles.p99), e2e, e2eSent),
 		rate("tokens/s", func(p *PhaseStats) float64 { return p.TokensPerSecond }),
 		rate("goodput tokens/s", func(p *PhaseStats) float64 { return p.GoodputTokens }),
+		{name: "goodput /s (slo)", show: func(p *PhaseStats) string { return digits(goodputOf(p)) }, only: func(p *PhaseStats) bool { return p.SLO != nil }, change: func(base, now *PhaseStats) string { return times(goodputOf(base), goodputOf(now)) }},
 		rate("amplification", func(p *PhaseStats) float64 { return p.Amplification }),
 		rate("tokens per chunk", func(p *PhaseStats) float64 { return p.TokensPerChunk }),
 		rare("cancelled by plan", func(p *PhaseStats) int { return p.Cancelled }),
 		rare("stale connections", func(p *PhaseStats) int { return p.Reconnects }),
 	}
+}
+
+// ourLateness reports whether a latency from Due and the same from Sent differ so much that both must be shown.
+func ourLateness(due, sent Quantiles) bool {
+	late := float64(due.P99 - sent.P99)
+	return sent.N > 0 && late >= 1e-3 && late >= 0.05*float64(due.P99)
+}
+
+func goodputOf(p *PhaseStats) float64 {
+	if p.SLO == nil {
+		return 0
+	}
+	return p.SLO.Goodput
 }
 
 func (q Quantiles) p50() Seconds { return q.P50 }

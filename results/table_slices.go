@@ -62,6 +62,16 @@ func (r *Report) sliceTable(s *screen) error {
 		phase, about = Baseline, "  in the baseline"
 		g.header = []string{"label", "n", "success", "ttft p99", "tokens/s"}
 	}
+	r.sliceRows(&g, phase, func(c comparison) []string { return c.row(phase) })
+	if len(g.rows) == 0 {
+		return nil
+	}
+	s.title("BY LABEL", about)
+	return s.table(g)
+}
+
+// sliceRows adds a row for each label value of a phase, a bounded number of each label.
+func (r *Report) sliceRows(g *grid, phase Phase, row func(comparison) []string) {
 	labels, byLabel := r.compared(phase)
 	for _, label := range labels {
 		all := byLabel[label]
@@ -70,21 +80,20 @@ func (r *Report) sliceTable(s *screen) error {
 				g.add(fmt.Sprintf("%s: %d more, %s or better", plain(label), len(all)-i, successOf(&c.now.PhaseStats)))
 				break
 			}
-			g.add(c.row(phase)...)
+			g.add(row(c)...)
 		}
 	}
-	if len(g.rows) == 0 {
-		return nil
+}
+
+func (c comparison) name() string {
+	if c.now.Value == "" {
+		return plain(c.now.Label) + " not known"
 	}
-	s.title("BY LABEL", about)
-	return s.table(g)
+	return short(plain(c.now.Label+"="+c.now.Value), 40)
 }
 
 func (c comparison) row(phase Phase) []string {
-	name := short(plain(c.now.Label+"="+c.now.Value), 40)
-	if c.now.Value == "" {
-		name = plain(c.now.Label) + " not known"
-	}
+	name := c.name()
 	now, was := &c.now.PhaseStats, &c.was.PhaseStats
 	if phase == Baseline {
 		return []string{name, fmt.Sprint(now.Requests), successOf(now), timeOf(now.TTFT, Quantiles.p99), digits(now.TokensPerSecond)}

@@ -37,6 +37,15 @@ func plain(text string) string {
 	return strings.Join(strings.Fields(clean), " ")
 }
 
+// fit breaks text into at most so many lines of width characters; what is too long loses its middle, see short.
+func fit(text string, width, lines int) []string {
+	for room := width * lines; ; room-- { // breaking between words takes room, too
+		if all := wrap(short(text, room), width); len(all) <= lines {
+			return all
+		}
+	}
+}
+
 // short cuts text to width characters, out of the middle: an error says first what was tried and
 // last what went wrong, and has addresses between.
 func short(text string, width int) string {
