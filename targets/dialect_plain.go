@@ -201,16 +201,22 @@ func stringField(data []byte, key string) (at, n int) {
 	return at, plainLen(data[at:])
 }
 
-// fieldValue is what follows a key, its colon, perhaps a space, and open; or -1. A
-// quote before a colon ends a key, whatever comes before it.
+// fieldValue is where the value of a key begins, past open; or -1. A quote before a
+// colon ends a key, whatever comes before it.
 func fieldValue(data []byte, key, open string) int {
-	for _, gap := range []string{":", ": "} {
-		head := `"` + key + `"` + gap + open
-		if i := bytes.Index(data, []byte(head)); i >= 0 {
-			return i + len(head)
-		}
+	head := []byte(`"` + key + `":`)
+	at := bytes.Index(data, head)
+	if at < 0 {
+		return -1
 	}
-	return -1
+	at += len(head)
+	if at < len(data) && data[at] == ' ' {
+		at++
+	}
+	if !bytes.HasPrefix(data[at:], []byte(open)) {
+		return -1
+	}
+	return at + len(open)
 }
 
 // proven reports whether a chunk with something else in each place reads as that and nothing else.

@@ -1,7 +1,6 @@
 package targets_test
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -27,17 +26,12 @@ func copyDelta(d *targets.Delta) delta {
 }
 
 // decode feeds one stream's text to dec and returns every delta; an error stands as its own text.
-func decode(tb testing.TB, dec targets.Decoder, stream string) []delta {
+func decode(tb testing.TB, framing targets.Framing, dec targets.Decoder, stream string) []delta {
 	tb.Helper()
-	var s targets.Splitter
+	s := targets.Splitter{Framing: framing}
 	var out []delta
 	yield := func(e *targets.Event) error {
-		var d targets.Delta
-		err := dec.Decode(e, &d)
-		if err != nil {
-			d = targets.Delta{Err: "MALFORMED " + err.Error()}
-		}
-		out = append(out, copyDelta(&d))
+		out = append(out, decodeEvent(dec, e))
 		return nil
 	}
 	if err := s.Split([]byte(stream), yield); err != nil {
@@ -47,6 +41,14 @@ func decode(tb testing.TB, dec targets.Decoder, stream string) []delta {
 		tb.Fatalf("End() = %v", err)
 	}
 	return out
+}
+
+func decodeEvent(dec targets.Decoder, e *targets.Event) delta {
+	var d targets.Delta
+	if err := dec.Decode(e, &d); err != nil {
+		return delta{Err: "MALFORMED " + err.Error()}
+	}
+	return copyDelta(&d)
 }
 
 // Every kind of chunk and every shape of an error that servers send.
@@ -85,6 +87,11 @@ func TestOpenAIDecode(t *testing.T) {
 			"usage in a content chunk", `data: {"choices":[{"delta":{"content":"x"}}],"usage":{"completion_tokens":1,"prompt_tokens_details":null}}`,
 			delta{Role: true, Text: "x", Usage: &results.Usage{Output: 1, Source: results.UsageServer}},
 		},
+		{
+			"continuous usage of a role chunk", `data: {"choices":[{"delta":{"role":"assistant","content":""}}],"usage":{"prompt_tokens":14,"completion_tokens":0}}`,
+			delta{Role: true, Usage: &results.Usage{Prompt: 14, Source: results.UsageServer}},
+		},
+		{"usage of zeros is none", `data: {"choices":[{"delta":{"content":"x"}}],"usage":{"prompt_tokens":0,"completion_tokens":0}}`, delta{Role: true, Text: "x"}},
 		{"null usage", `data: {"choices":[{"delta":{"content":"x"}}],"usage":null,"error":null}`, delta{Role: true, Text: "x"}},
 		{"done", `data: [DONE]`, delta{Done: true}},
 		{"done without space", `data:[DONE]`, delta{Done: true}},
@@ -128,7 +135,7 @@ func TestOpenAIDecode(t *testing.T) {
 		{"status line", `HTTP/1.1 500 Oops`, delta{Err: `MALFORMED line is no field of an event stream: "HTTP/1.1 500 Oops"`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := decode(t, targets.OpenAIChat{}.Decoder(), tt.stream+"\n\n")
+			got := decode(t, targets.ServerSentEvents, targets.OpenAIChat{}.Decoder(), tt.stream+"\n\n")
 			if diff := cmp.Diff([]delta{tt.want}, got); diff != "" {
 				t.Errorf("Decode(%s) (-want +got):\n%s", tt.stream, diff)
 			}
@@ -139,94 +146,11 @@ func TestOpenAIDecode(t *testing.T) {
 		"two objects": `{"choices":[]}{"choices":[]}`, "text as usage": `{"usage":"x"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := decode(t, targets.OpenAIChat{}.Decoder(), "data: "+data+"\n\n")
+			got := decode(t, targets.ServerSentEvents, targets.OpenAIChat{}.Decoder(), "data: "+data+"\n\n")
 			if len(got) != 1 || !strings.HasPrefix(got[0].Err, "MALFORMED data is no chunk") {
 				t.Errorf("Decode(%s) = %+v, want an error", data, got)
 			}
 		})
-	}
-}
-
-// plainShapes are chunks of servers in service, with the text's place marked.
-var plainShapes = []string{
-	`{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"TEXT"},"logprobs":null,"finish_reason":null}],"token_ids":null}`,
-	`{"choices":[{"finish_reason":null,"index":0,"delta":{"content":"TEXT"}}],"created":1795312420,"id":"chatcmpl-Z","model":"tiny","object":"chat.completion.chunk"}`,
-	`{"id":"chatcmpl-12","choices":[{"index":0,"delta":{"role":"assistant","content":"TEXT"},"finish_reason":null}]}`,
-	`{"choices": [{"index": 0, "delta": {"content": "TEXT"}, "finish_reason": null}], "usage": null}`,
-	`{"choices":[{"delta":{"reasoning_content":"TEXT","content":null}}]}`,
-	`{"choices":[{"delta":{"reasoning":"TEXT"}}]}`,
-	`{"choices":[{"delta":{"content":"TEXT"}}],"usage":{"completion_tokens":1}}`,
-	`{"choices":[{"delta":{"content":"TEXT"},"finish_reason":"stop"}]}`,
-	`{"x":{"content":"TEXT"},"choices":[{"delta":{"content":"TEXT"}}]}`,
-	`{"x":"\"content\":\"TEXT\"","choices":[{"delta":{"content":"TEXT"}}]}`,
-	`{"choices":[{"delta":{"content":"TEXT","content":"TEXT"}}]}`,
-	`{"choices":[{"delta":{"content":"TEXT"}},{"delta":{"content":"b"}}]}`,
-	`{"choices":[{"delta":{"refusal":"TEXT","content":""}}]}`,
-	`{"error":"TEXT","choices":[]}`,
-}
-
-// fastEqualsFull checks that a decoder that has learned from a stream reads each
-// chunk as a decoder does that never saw another.
-func fastEqualsFull(t *testing.T, chunks ...string) {
-	t.Helper()
-	learned := targets.OpenAIChat{}.Decoder()
-	for i, c := range chunks {
-		stream := "data: " + c + "\n\n"
-		want := decode(t, targets.OpenAIChat{}.Decoder(), stream)
-		var d targets.Delta
-		if whole, ok := learned.(targets.WholeReader); ok && whole.ReadWhole([]byte(stream), &d) {
-			if diff := cmp.Diff(want, []delta{copyDelta(&d)}); diff != "" {
-				t.Fatalf("chunk %d of %q (-full +whole):\n%s", i, chunks, diff)
-			}
-		}
-		if diff := cmp.Diff(want, decode(t, learned, stream)); diff != "" {
-			t.Fatalf("chunk %d of %q (-full +learned):\n%s", i, chunks, diff)
-		}
-	}
-}
-
-// What a decoder has learned never changes what it reads.
-func TestFastPathEqualsFullDecode(t *testing.T) {
-	texts := []string{
-		"a", " b", "content", "c", "", "é", "𝄞", `\n`, `\u0041`, `"`, `\`, `x"},{"content":"y`, "\x01", "\xff", "\x7f",
-		`a","finish_reason":"stop`, "TEXTx", "x", "xx", "plain",
-	}
-	for _, shape := range plainShapes {
-		var chunks []string
-		for _, text := range texts {
-			chunks = append(chunks, strings.ReplaceAll(shape, "TEXT", text))
-		}
-		chunks = append(chunks, `[DONE]`, `{"choices":[{"delta":{},"finish_reason":"stop"}]}`)
-		fastEqualsFull(t, chunks...)
-	}
-}
-
-// The law: a decoder that has learned reads as one that has not.
-func FuzzFastPathEqualsFullDecode(f *testing.F) {
-	for i, shape := range plainShapes {
-		f.Add(shape, "hello", plainShapes[(i+1)%len(plainShapes)], ` "`)
-	}
-	f.Fuzz(func(t *testing.T, shape, text, other, second string) {
-		fill := func(s string) string { return strings.ReplaceAll(shape, "TEXT", s) }
-		quoted, err := json.Marshal(second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fastEqualsFull(t, fill(text), fill("b"), fill(second), other, fill(text), shape, fill(strings.Trim(string(quoted), `"`)))
-	})
-}
-
-// The request in bytes: servers differ in what else they accept.
-func TestOpenAIEncode(t *testing.T) {
-	path, body, err := targets.OpenAIChat{}.Encode(targets.Prompt{
-		Model: "m", MaxTokens: 7, Messages: []targets.Message{{Role: "user", Content: "a \"b\"\n"}},
-	})
-	if err != nil {
-		t.Fatalf("Encode = %v", err)
-	}
-	want := `{"max_tokens":7,"messages":[{"role":"user","content":"a \"b\"\n"}],"model":"m","stream":true,"stream_options":{"include_usage":true}}`
-	if path != "/v1/chat/completions" || string(body) != want {
-		t.Errorf("Encode = %q, %s\nwant %s", path, body, want)
 	}
 }
 
@@ -296,6 +220,8 @@ func TestErrorText(t *testing.T) {
 		`{"error":"model not found"}`:             "model not found",
 		`{"object":"error","message":"too long"}`: "too long",
 		`{"detail":[{"msg":"bad"}]}`:              `[{"msg":"bad"}]`,
+		`{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_1"}`: "Overloaded (overloaded_error)",
+		`{"type":"error","message":"boom","code":"server_error"}`:                                         "boom",
 		`{"message":"no such route"}`:             "no such route",
 		"404 page not found\n":                    "404 page not found",
 		"":                                        "",
@@ -308,20 +234,24 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
-// What the fast path saves.
-func BenchmarkDecode(b *testing.B) {
-	for name, chunks := range map[string][2]string{
-		"plain": {plainShapes[0], plainShapes[0]}, "full": {plainShapes[0], plainShapes[6]},
+// A 2xx with a body that is no stream may be an error all the same, and an answer none.
+func TestInBandError(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"error":"model is loading"}`:                                            "model is loading",
+		`{"error":{"message":"boom","type":"server_error"}}`:                      "boom (server_error)",
+		`{"type":"error","error":{"type":"api_error","message":"boom"}}`:          "boom (api_error)",
+		`{"type":"error","code":"server_error","message":"boom"}`:                 "boom",
+		`{"type":"error"}`:                                                        "an error without a text",
+		`{"object":"error","message":"boom"}`:                                     "boom",
+		`{"detail":"boom"}`:                                                       "boom",
+		`{"object":"response","status":"completed","error":null,"usage":{}}`:      "",
+		`{"type":"message","content":[{"type":"text","text":"hi"}],"usage":{}}`:   "",
+		`{"choices":[{"message":{"content":"hi"}}],"detail":"x"}`:                 "",
+		`{"model":"m","message":{"role":"assistant","content":"hi"},"done":true}`: "",
+		`[]`: "", `hello`: "", ``: "",
 	} {
-		b.Run(name, func(b *testing.B) {
-			dec := targets.OpenAIChat{}.Decoder()
-			var d targets.Delta
-			events := []*targets.Event{{Data: []byte(chunks[0])}, {Data: []byte(chunks[1])}}
-			for i := 0; b.Loop(); i = 1 {
-				if err := dec.Decode(events[i], &d); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		if got := targets.InBandError([]byte(body)); got != want {
+			t.Errorf("InBandError(%s) = %q; want %q", body, got, want)
+		}
 	}
 }

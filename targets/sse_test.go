@@ -29,10 +29,16 @@ func copyEvent(e *targets.Event) event {
 	return out
 }
 
-// split feeds stream in reads that end at cuts; each read is overwritten after use.
+// split feeds a stream of server-sent events in reads that end at cuts.
 func split(tb testing.TB, stream []byte, cuts ...int) []event {
 	tb.Helper()
-	var s targets.Splitter
+	return splitAs(tb, targets.ServerSentEvents, stream, cuts...)
+}
+
+// splitAs feeds stream in reads that end at cuts; each read is overwritten after use.
+func splitAs(tb testing.TB, framing targets.Framing, stream []byte, cuts ...int) []event {
+	tb.Helper()
+	s := targets.Splitter{Framing: framing}
 	var got []event
 	collect := func(e *targets.Event) error {
 		got = append(got, copyEvent(e))
@@ -196,6 +202,14 @@ func reference(stream string) []event {
 	return out
 }
 
+// someCuts are places to cut a stream at, some of them the same: a read may be empty.
+func someCuts(length int, rng *rand.Rand) (cuts []int) {
+	for at := 0; at < length && len(cuts) < 1000; at += rng.IntN(1 + rng.IntN(20)) {
+		cuts = append(cuts, at)
+	}
+	return cuts
+}
+
 // The law: any cut of a stream into reads gives the events of the whole.
 func FuzzSplitter(f *testing.F) {
 	f.Add("data: a\r\ndata:b\r\revent: x\n\n: c\nid: 1\nerror: y\n\ndata: z", uint64(1))
@@ -209,14 +223,7 @@ func FuzzSplitter(f *testing.F) {
 		if diff := cmp.Diff(want, split(t, []byte(stream))); diff != "" {
 			t.Fatalf("one read of %q (-want +got):\n%s", stream, diff)
 		}
-		rng := rand.New(rand.NewPCG(seed, 0))
-		var cuts []int
-		for at := 0; at < len(stream); at += rng.IntN(1 + rng.IntN(20)) {
-			cuts = append(cuts, at)
-			if len(cuts) > 1000 {
-				break
-			}
-		}
+		cuts := someCuts(len(stream), rand.New(rand.NewPCG(seed, 0)))
 		if diff := cmp.Diff(want, split(t, []byte(stream), cuts...)); diff != "" {
 			t.Fatalf("%q cut at %v (-want +got):\n%s", stream, cuts, diff)
 		}
