@@ -1,9 +1,8 @@
 package attacks
 
 import (
+	"cmp"
 	"fmt"
-	"iter"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
@@ -23,6 +22,7 @@ type turn struct {
 	nonce   string
 	request []byte // as it goes over the wire
 	output  int    // tokens asked for
+	closed  bool   // of a closed loop: it is due when it is sent
 }
 
 // An agenda knows which turn is due when. It is vegeta's Pacer, which waits, and
@@ -33,42 +33,52 @@ type turn struct {
 // to be sent late, where the samples' lag shows it.
 type agenda struct {
 	clock results.Clock
-	rate  Rate
-	// schedule makes the due times of a phase, write the turn that is place number k in it.
-	schedule func(results.Phase) iter.Seq[time.Duration]
-	write    func(phase results.Phase, k, index uint64) (*turn, error)
-	url      string
-	alarm    *alarm // nil once it cannot be used
-	timer    *time.Timer
+	// source begins the schedule of a phase; write writes the turn that is number k of its part of it.
+	source func(results.Phase) (source, error)
+	write  func(phase results.Phase, from Arrival, k, index uint64) (*turn, error)
+	loop   *Concurrency // nil: an open loop
+	url    string
+	alarm  *alarm // nil once it cannot be used
+	timer  *time.Timer
 
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced by whatever a waiting Pacer must know
-	plans   []*plan       // in order; only the last one is open
-	over    bool          // nothing further is planned
-	err     error         // of write: it ended the agenda
-	index   uint64        // of the next turn
-	due     []*turn       // for the Targeter
-	out     map[uint64]*turn
+	// Of the Pacer alone.
+	playing *plan         // whose source is open
+	cost    time.Duration // of writing a turn, as it was lately
+
+	mu        sync.Mutex
+	changed   chan struct{} // closed and replaced by whatever a waiting Pacer must know
+	plans     []*plan       // in order; only the last one is open
+	over      bool          // nothing further is planned
+	exhausted bool          // the last plan came to the end of its schedule
+	err       error         // it ended the agenda
+	index     uint64        // of the next turn
+	busy      int           // turns that are due or under way
+	due       []*turn       // for the Targeter
+	out       map[uint64]*turn
 }
 
 // A plan is one phase's schedule.
 type plan struct {
 	phase results.Phase
 	start time.Duration
-	until time.Duration // nothing is due after; forever while it is the last
-	next  func() (time.Duration, bool)
-	end   func()
-	k     uint64
-	head  *turn // the next turn, written and not yet due
+	until time.Duration // nothing is due after; forever while it is the last. Guarded by the agenda's mu
+
+	// Of the Pacer alone.
+	source source   // nil before it is needed
+	places []uint64 // how many turns of each part were written
+	ahead  []*turn  // written and not yet due
+	bytes  int      // of ahead
+	ended  bool     // the source has no more
+	err    error    // why
 }
 
 const forever = time.Duration(1<<63 - 1)
 
-func newAgenda(a *Attack, profile Profile, url string) *agenda {
+func newAgenda(a *Attack, loop *Concurrency, url string) *agenda {
 	return &agenda{
-		clock: a.clock, rate: profile.Rate(), write: a.write, url: url, timer: time.NewTimer(forever),
-		schedule: func(p results.Phase) iter.Seq[time.Duration] { return profile.Due(scheduleRand(a.seed, p)) },
-		changed:  make(chan struct{}), out: map[uint64]*turn{},
+		clock: a.clock, write: a.write, loop: loop, url: url, timer: time.NewTimer(forever),
+		source:  func(p results.Phase) (source, error) { return a.load.schedule.source(p, a.load.seed) },
+		changed: make(chan struct{}), out: map[uint64]*turn{},
 	}
 }
 
@@ -80,12 +90,12 @@ func (g *agenda) begin(phase results.Phase, limit time.Duration) {
 		return
 	}
 	now := g.closePlan()
-	next, end := iter.Pull(g.schedule(phase))
 	until := forever
 	if limit > 0 {
 		until = now + limit - 1
 	}
-	g.plans = append(g.plans, &plan{phase: phase, start: now, until: until, next: next, end: end})
+	g.plans = append(g.plans, &plan{phase: phase, start: now, until: until})
+	g.exhausted = false
 	g.announce()
 }
 
@@ -99,14 +109,15 @@ func (g *agenda) stop() {
 }
 
 // abandon also drops what was due and is not yet sent.
-func (g *agenda) abandon() {
-	g.stop()
+func (g *agenda) abandon() { g.end(nil) }
+
+// end drops all plans; err is why, if it is the agenda's own fault.
+func (g *agenda) end(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, p := range g.plans {
-		p.end()
-	}
+	g.over, g.err = true, cmp.Or(g.err, err)
 	g.plans = nil
+	g.announce()
 }
 
 func (g *agenda) closePlan() (now time.Duration) {
@@ -122,81 +133,199 @@ func (g *agenda) announce() {
 	g.changed = make(chan struct{})
 }
 
+// A view is how things stand, at one moment, for the Pacer.
+type view struct {
+	plan    *plan // nil: nothing is planned
+	until   time.Duration
+	busy    int
+	changed <-chan struct{}
+	over    bool
+}
+
+func (g *agenda) look() view {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	v := view{changed: g.changed, over: g.over, busy: g.busy}
+	if len(g.plans) > 0 {
+		v.plan, v.until = g.plans[0], g.plans[0].until
+	}
+	return v
+}
+
 // Pace waits until the next turn is due and puts it where the Targeter finds it. It
 // never asks vegeta to wait: vegeta's sleep cannot be woken.
 func (g *agenda) Pace(time.Duration, uint64) (wait time.Duration, stop bool) {
 	for {
-		next, changed, over := g.peek()
+		v := g.look()
+		if g.playing != nil && g.playing != v.plan {
+			g.close()
+		}
 		switch {
-		case over:
+		case v.plan != nil:
+			if g.playing = v.plan; g.play(v) {
+				return 0, false
+			}
+		case v.over:
 			return 0, true
-		case next == nil:
-			<-changed
-		case g.sleep(next.due, changed) && g.release(next):
-			return 0, false
+		default:
+			<-v.changed
 		}
 	}
 }
 
-// Rate is part of vegeta's Pacer.
-func (g *agenda) Rate(time.Duration) float64 { return float64(g.rate) }
+// Rate is part of vegeta's Pacer. Vegeta asks its own pacers alone for it.
+func (g *agenda) Rate(time.Duration) float64 { return 0 }
 
-// peek returns the next turn, written ahead of its time. Nil: nothing is planned yet.
-func (g *agenda) peek() (next *turn, changed chan struct{}, over bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for len(g.plans) > 0 {
-		p := g.plans[0]
-		if p.head == nil {
-			p.head = g.draw(p)
-		}
-		if p.head != nil && p.head.due <= p.until {
-			return p.head, g.changed, false
-		}
-		p.end()
-		g.plans = g.plans[1:]
+// play waits for the next turn of a plan and returns true, or false if things must be looked at again.
+func (g *agenda) play(v view) bool {
+	p := v.plan
+	if len(p.ahead) == 0 && !p.ended {
+		g.draw(p)
 	}
-	return nil, g.changed, g.over
+	if len(p.ahead) == 0 {
+		if p.err != nil {
+			g.end(p.err)
+		} else {
+			g.drop(p, true)
+		}
+		return false
+	}
+	due := p.ahead[0].due
+	if g.loop != nil {
+		if v.busy >= g.loop.Users {
+			<-v.changed
+			return false
+		}
+		due = max(g.clock.Now(), p.start+g.loop.from(v.busy))
+	}
+	if due > v.until {
+		g.drop(p, false)
+		return false
+	}
+	g.writeAhead(p, due, v.changed)
+	return g.sleep(due, v.changed) && g.release(p, due)
 }
 
-// draw writes a plan's next turn; nil: there is none.
-func (g *agenda) draw(p *plan) *turn {
-	at, ok := p.next()
-	if !ok {
-		return nil
+// draw writes a plan's next turn.
+func (g *agenda) draw(p *plan) {
+	from, ok, err := g.arrival(p)
+	if err != nil || !ok {
+		p.ended, p.err = true, err
+		return
 	}
-	t, err := g.compose(p)
+	for len(p.places) <= from.Part {
+		p.places = append(p.places, 0)
+	}
+	began := g.clock.Now()
+	index := g.index + uint64(len(p.ahead)) // which the Pacer alone changes
+	t, err := g.compose(p, from, index)
 	if err != nil {
-		g.err, g.over = fmt.Errorf("write request %d: %w", g.index, err), true
-		return nil
+		p.ended, p.err = true, fmt.Errorf("write request %d: %w", index, err)
+		return
 	}
-	t.due = p.start + at
-	p.k++
-	return t
+	g.cost = max(g.clock.Now()-began, g.cost-g.cost/8)
+	p.places[from.Part]++
+	t.due = p.start + from.At
+	p.ahead = append(p.ahead, t)
+	p.bytes += len(t.request)
 }
 
 // compose writes a plan's next turn. A panic is an error: this is vegeta's goroutine, not one of ours,
 // and a dialect may not have foreseen a prompt.
-func (g *agenda) compose(p *plan) (t *turn, err error) {
+func (g *agenda) compose(p *plan, from Arrival, index uint64) (t *turn, err error) {
 	defer func() {
 		if said := recover(); said != nil {
 			err = panicked("a prompt", said)
 		}
 	}()
-	return g.write(p.phase, p.k, g.index)
+	return g.write(p.phase, from, p.places[from.Part], index)
 }
 
-// release makes t due. It returns false if t is no longer on the agenda.
-func (g *agenda) release(t *turn) bool {
+// arrival asks the plan's source for the next one. In a closed loop there is always one more.
+func (g *agenda) arrival(p *plan) (a Arrival, ok bool, err error) {
+	if g.loop != nil {
+		return Arrival{}, true, nil
+	}
+	if p.source == nil {
+		if p.source, err = g.source(p.phase); err != nil {
+			p.source = nil
+			return Arrival{}, false, err
+		}
+	}
+	return p.source.next()
+}
+
+// Bounds on what is written ahead of its time.
+const (
+	mostAhead  = 64
+	bytesAhead = 16 << 20
+)
+
+// writeAhead uses the time until due to write the turns after the next: those of a burst of long prompts would
+// else wait for each other's words. It stops while there is still time for twice the longest that one took
+// lately, and once the agenda has changed.
+func (g *agenda) writeAhead(p *plan, due time.Duration, changed <-chan struct{}) {
+	for !p.ended && len(p.ahead) < mostAhead && p.bytes < bytesAhead && due-g.clock.Now() > 2*g.cost {
+		select {
+		case <-changed:
+			return
+		default:
+			g.draw(p)
+		}
+	}
+}
+
+// drop takes a plan off the agenda, with what was written ahead of it: exhausted, if its schedule is at its end.
+func (g *agenda) drop(p *plan, exhausted bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.plans) == 0 || g.plans[0].head != t || t.due > g.plans[0].until {
+	if len(g.plans) == 0 || g.plans[0] != p {
+		return
+	}
+	g.plans = g.plans[1:]
+	g.exhausted = exhausted && len(g.plans) == 0
+}
+
+// close gives back what the plan that was played holds. The Pacer calls it, or who has seen its end.
+func (g *agenda) close() {
+	if p := g.playing; p != nil && p.source != nil {
+		p.source.close()
+	}
+	g.playing = nil
+}
+
+// release makes the plan's next turn due. It returns false if that is no longer on the agenda.
+func (g *agenda) release(p *plan, due time.Duration) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.plans) == 0 || g.plans[0] != p || due > p.until {
 		return false
 	}
-	g.plans[0].head = nil
+	t := p.ahead[0]
+	t.due = due
+	p.ahead[0], p.ahead = nil, p.ahead[1:]
+	p.bytes -= len(t.request)
 	g.index++
+	g.busy++
 	g.due = append(g.due, t)
 	return true
+}
+
+// done says that a turn has ended: in a closed loop the next one may begin.
+func (g *agenda) done() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy--
+	if g.loop != nil {
+		g.announce()
+	}
+}
+
+// isExhausted reports whether the schedule of the phase begun last is at its end, and all of it is due.
+func (g *agenda) isExhausted() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.exhausted
 }
 
 // target is vegeta's Targeter.
@@ -264,26 +393,4 @@ func (g *agenda) sleep(due time.Duration, changed <-chan struct{}) bool {
 			return false
 		}
 	}
-}
-
-// Independent streams of random numbers, so that a change to what one of them
-// decides leaves the others as they were.
-const (
-	scheduleStream = iota + 1
-	turnStream
-	jitterStream
-	warmupStream
-)
-
-// phaseSeed is the seed of a phase: one for all that are judged, so that they do
-// the same work, and another one for the warm-up, which must not warm just that.
-func phaseSeed(seed uint64, phase results.Phase) uint64 {
-	if phase == results.Warmup {
-		return mix(seed, warmupStream)
-	}
-	return seed
-}
-
-func scheduleRand(seed uint64, phase results.Phase) *rand.Rand {
-	return rand.New(rand.NewPCG(phaseSeed(seed, phase), scheduleStream))
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -52,13 +51,11 @@ type Attack struct {
 	dialect targets.Dialect
 	model   string
 	labels  map[string]targets.Label
-	seed    uint64
 	nonces  nonces
-	work    Workload
+	load    load
 	words   []string
 	clients []Client
-	upTo    []float64 // the shares of the clients, summed up
-	heads   [][]byte  // each client's request up to the content length
+	heads   [][]byte // each client's request up to the content length
 	pool    *pool
 	agenda  *agenda
 	live    liveCounts
@@ -71,8 +68,8 @@ type Attack struct {
 // wrong with cfg at once, and holds no secret.
 func New(cfg Config) (*Attack, error) {
 	a := &Attack{
-		clock: cfg.Clock, sink: cfg.Sink, dialect: cfg.Dialect, labels: cfg.Endpoint.Labels, seed: cfg.Seed,
-		model: cmp.Or(cfg.Endpoint.Model, "default"), nonces: newNonces(cfg.Run), work: cfg.Workload,
+		clock: cfg.Clock, sink: cfg.Sink, dialect: cfg.Dialect, labels: cfg.Endpoint.Labels,
+		model: cmp.Or(cfg.Endpoint.Model, "default"), nonces: newNonces(cfg.Run),
 		words: strings.Fields(vocabulary), clients: slices.Clone(cfg.Clients),
 	}
 	errs := cfg.check()
@@ -86,11 +83,8 @@ func New(cfg Config) (*Attack, error) {
 	if len(a.clients) == 0 {
 		a.clients = []Client{{}}
 	}
-	sum := 0.0
-	for i, part := range Shares(a.clients) {
+	for i := range a.clients {
 		a.clients[i].Deadline = cmp.Or(a.clients[i].Deadline, DefaultDeadline)
-		sum += part
-		a.upTo = append(a.upTo, sum)
 	}
 	path, _, err := a.dialect.Encode(targets.Prompt{Model: a.model, MaxTokens: 1})
 	errs = append(errs, err)
@@ -104,6 +98,8 @@ func New(cfg Config) (*Attack, error) {
 	if u.User != nil {
 		return nil, errors.New("endpoint: url holds a user or a password: write key: ${NAME} or headers instead")
 	}
+	a.load, err = newLoad(cfg.Profile, cfg.Workload, a.clients, cfg.Seed)
+	errs = append(errs, prefix("profile", err))
 	for i := range a.clients {
 		head, err := cfg.head(a.dialect, u, &a.clients[i])
 		a.heads = append(a.heads, head)
@@ -111,12 +107,12 @@ func New(cfg Config) (*Attack, error) {
 	}
 	a.pool = newPool(u, roots, cfg.Clock, newDialer().DialContext)
 	a.pool.proxy = proxyNote(u.Scheme, cfg.LookupEnv)
-	a.agenda = newAgenda(a, cfg.Profile, u.String())
+	a.agenda = newAgenda(a, cfg.Profile.Concurrency, u.String())
 	return a, errors.Join(errs...)
 }
 
-// check returns what is wrong with the load and with what the caller must give.
-func (cfg *Config) check() []error {
+// checkLoad returns what is wrong with the load.
+func (cfg *Config) checkLoad() []error {
 	var errs []error
 	for _, err := range cfg.Profile.Validate() {
 		errs = append(errs, prefix("profile", err))
@@ -132,6 +128,12 @@ func (cfg *Config) check() []error {
 	for _, err := range ValidateClients(cfg.Clients) {
 		errs = append(errs, prefix("clients", err))
 	}
+	return errs
+}
+
+// check returns what is wrong with the load and with what the caller must give.
+func (cfg *Config) check() []error {
+	errs := cfg.checkLoad()
 	if cfg.Clock.Started().IsZero() {
 		errs = append(errs, errors.New("config has no clock: make one by results.NewClock"))
 	}
@@ -202,23 +204,20 @@ func prefix(where string, err error) error {
 	return fmt.Errorf("%s: %w", where, err)
 }
 
-// write composes the request that is number k of a phase and number index of the run.
-func (a *Attack) write(phase results.Phase, k, index uint64) (*turn, error) {
-	t := &turn{index: index, seed: mix(mix(phaseSeed(a.seed, phase), turnStream), k), nonce: a.nonces.of(index)}
-	rng := rand.New(rand.NewPCG(t.seed, turnStream))
-	who := rng.Float64() * a.upTo[len(a.upTo)-1]
-	for t.client < len(a.upTo)-1 && who >= a.upTo[t.client] {
-		t.client++
+// write composes the request that is number k of its part of a phase and number index of the run.
+func (a *Attack) write(phase results.Phase, from Arrival, k, index uint64) (*turn, error) {
+	j := a.load.job(phase, from, k)
+	t := &turn{
+		index: index, client: j.client, seed: j.seed, nonce: a.nonces.of(index), output: j.output,
+		closed: a.agenda.loop != nil,
 	}
-	length, output := a.work.lengths(rng)
 	_, body, err := a.dialect.Encode(targets.Prompt{
-		Model: a.model, Messages: prompt(a.words, rng, length, t.nonce), MaxTokens: output,
+		Model: a.model, Messages: a.prompt(phase, j, t.nonce), MaxTokens: j.output,
 	})
 	if err != nil {
 		return nil, err
 	}
 	head := a.heads[t.client]
-	t.output = output
 	t.request = make([]byte, 0, len(head)+len(body)+16)
 	t.request = append(t.request, head...)
 	t.request = strconv.AppendInt(t.request, int64(len(body)), 10)
@@ -242,6 +241,7 @@ func (a *Attack) Run(ctx context.Context) (err error) {
 	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: r}))
 	for range attacker.Attack(a.agenda.target, a.agenda, 0, "") { // its results are not ours, see RoundTrip
 	}
+	a.agenda.close()
 	r.turns.Wait()
 	if !unhook() {
 		<-abandoned
@@ -274,6 +274,10 @@ func (a *Attack) BeginFor(p results.Phase, length time.Duration) { a.agenda.begi
 
 // Stop ends the schedule: nothing further becomes due. Streams run on.
 func (a *Attack) Stop() { a.agenda.stop() }
+
+// Exhausted reports whether the schedule of the phase begun last has come to its end by itself, as that of a trace
+// does, and all of it is due.
+func (a *Attack) Exhausted() bool { return a.agenda.isExhausted() }
 
 // Live returns the figures of this moment.
 func (a *Attack) Live() Live { return a.live.read(a.clock.Now()) }

@@ -42,7 +42,7 @@ func TestNewRefuses(t *testing.T) {
 		{"nothing", func(c *attacks.Config) { *c = attacks.Config{} }, []string{"profile", "url", "clock", "sink", "run id"}},
 		{"no profile", func(c *attacks.Config) { c.Profile = attacks.Profile{} }, []string{"{poisson: {rate: 100/s}}"}},
 		{"two profiles", func(c *attacks.Config) { c.Profile.Poisson = &attacks.Poisson{Rate: 1} }, []string{"keep one"}},
-		{"no rate", func(c *attacks.Config) { c.Profile.Constant.Rate = 0 }, []string{"no rate"}},
+		{"no rate", func(c *attacks.Config) { c.Profile.Constant.Rate = 0 }, []string{"profile: constant: has no rate"}},
 		{"half a workload", func(c *attacks.Config) { c.Workload = attacks.Workload{PromptTokens: 5} }, []string{"output_tokens is missing"}},
 		{"unknown preset", func(c *attacks.Config) { c.Workload.Preset = "x" }, []string{`"x" isn't one of [chat-short chat]`}},
 		{"shares over 100%", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 0.6}, {Share: 0.6}} }, []string{"come to 120%"}},
@@ -203,7 +203,7 @@ func TestProxiesAreNotUsed(t *testing.T) {
 
 // What experiment files say is read, and what they should say instead is told.
 func TestScalars(t *testing.T) {
-	for text, want := range map[string]attacks.Rate{"100/s": 100, "6000/m": 100, "6000/min": 100, "1800/h": 0.5, "0.5/s": 0.5, " 2 / s ": 2} {
+	for text, want := range map[string]attacks.Rate{"100/s": 100, "6000/m": 100, "6000/min": 100, "1800/h": 0.5, "0.5/s": 0.5, " 2 / s ": 2, "0/s": 0} {
 		var r attacks.Rate
 		if err := r.UnmarshalText([]byte(text)); err != nil || r != want {
 			t.Errorf("Rate %q = %v, %v; want %v", text, r, err, want)
@@ -214,7 +214,7 @@ func TestScalars(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"100": "write 100/s", "abc": "write 100/s", "": "write 100/s", "x/s": "no number", "0/s": "not between", "-1/s": "not between",
+		"100": "write 100/s", "abc": "write 100/s", "": "write 100/s", "x/s": "no number", "-1/s": "not between",
 		"1e9/s": "not between", "NaN/s": "not between", "5/d": "write 5/s",
 	} {
 		var r attacks.Rate

@@ -51,7 +51,7 @@ func (a *Attack) intake(ctx context.Context, streams int, read func(*runner, con
 	errs := make([]error, streams)
 	var total atomic.Int64
 	for i := range streams {
-		turn, err := a.write("", uint64(i), uint64(i))
+		turn, err := a.write("", Arrival{}, uint64(i), uint64(i))
 		if err != nil {
 			return 0, err
 		}

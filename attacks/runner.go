@@ -47,6 +47,7 @@ func (r *runner) RoundTrip(req *http.Request) (*http.Response, error) {
 // bytes that nobody foresaw or in the sink, ends the attack and not the process: faults may be in place
 // that somebody has to revert.
 func (r *runner) run(turn *turn) {
+	defer r.agenda.done()
 	defer func() {
 		if said := recover(); said != nil {
 			r.fail(panicked(fmt.Sprintf("turn %d", turn.index), said))
@@ -66,6 +67,9 @@ func panicked(where string, said any) error {
 func (r *runner) serve(turn *turn) *results.Sample {
 	client := &r.clients[turn.client]
 	s := &results.Sample{Index: turn.index, Due: turn.due, Sent: r.clock.Now(), Labels: results.Labels{}}
+	if turn.closed {
+		s.Due = s.Sent
+	}
 	place := r.live.begin(s)
 	defer r.live.end(s, place)
 	ctx, cancel := context.WithTimeoutCause(r.ctx, client.Deadline, errDeadline)

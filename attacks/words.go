@@ -1,10 +1,5 @@
 package attacks
 
-import (
-	"math/rand/v2"
-	"strings"
-)
-
 // charsPerToken is the usual rule of thumb for English text; the words below come
 // to about 5.4 characters with their space, so to 1.3 tokens each.
 const charsPerToken = 4
@@ -47,11 +42,3 @@ tooth top touch town trade train travel tree trick trouble true turn twist two u
 valley value various very view village voice wait walk wall warm wash watch water wave way weather week weight well
 west wet wheel when while whistle white whole why wide wind window wine wing winter wire wise with woman wood wool
 word work world write year yellow yes yesterday young`
-
-// text writes words drawn by rng until b is at least so many characters longer.
-func text(b *strings.Builder, words []string, rng *rand.Rand, chars int) {
-	for end := b.Len() + chars; b.Len() < end; {
-		b.WriteByte(' ')
-		b.WriteString(words[rng.IntN(len(words))])
-	}
-}

@@ -10,10 +10,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// keys returns the names of t's fields that YAML may set.
+// keys returns the names of t's fields that YAML may set; those of an embedded struct are its own.
 func keys(t reflect.Type) []string {
 	var names []string
-	for f := range t.Fields() {
+	for _, f := range reflect.VisibleFields(t) {
 		if name := keyOf(f); name != "" {
 			names = append(names, name)
 		}
@@ -32,7 +32,7 @@ func keyOf(f reflect.StructField) string {
 
 // fieldOf finds the field with the name key; nil: there is none.
 func fieldOf(t reflect.Type, key string) []int {
-	for f := range t.Fields() {
+	for _, f := range reflect.VisibleFields(t) {
 		if name := keyOf(f); name != "" && name == key {
 			return f.Index
 		}

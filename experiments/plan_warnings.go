@@ -82,7 +82,10 @@ func (c *checker) lengthFor(need int, have float64, p results.Phase) string {
 // expected is how many requests of one phase a condition will be judged by, on average.
 func (c *checker) expected(cond Condition, p results.Phase) float64 {
 	length := c.plan.Phases.Of(p)
-	total := float64(c.plan.Attack.Profile.Rate()) * length.Limit().Seconds()
+	total, err := c.plan.Attack.Profile.Expected(p, c.plan.Seed, length.Limit())
+	if err != nil || c.plan.Attack.Profile.Closed() {
+		return math.Inf(1) // nobody knows
+	}
 	if u := length.Until; u.Samples > 0 {
 		if part := c.part(u.Labels); part > 0 {
 			total = min(total, float64(u.Samples)/part)
