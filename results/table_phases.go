@@ -181,6 +181,12 @@ func (r *Report) phaseTable(s *screen) error {
 	if r.Lag.N > 0 {
 		lag = fmt.Sprintf("p50 %s, p99 %s, max %s", r.Lag.P50, r.Lag.P99, r.Lag.Max)
 	}
+	if r.ClosedLoop {
+		lag = closedLoop
+	}
 	s.text("   ", dim, "our own lateness (lag): "+lag)
 	return nil
 }
+
+// closedLoop is what is said of lag where users wait for their answers.
+const closedLoop = "closed loop: due is when sent, so our own lateness does not show, nor what users who waited did not ask"
