@@ -64,13 +64,18 @@ func ReadHandle(path string) (Handle, error) {
 
 func openEndpoints(spec Spec) (*Stack, error) {
 	h := Handle{
-		Version: HandleVersion, Endpoints: spec.Endpoints,
+		Version: HandleVersion, Endpoints: spec.Endpoints, Metrics: spec.Metrics,
 		Stores: maps.Clone(spec.Stores), Dependencies: spec.Dependencies, GPUs: maps.Clone(spec.GPUs),
 	}
 	var errs []error
 	for name, e := range spec.Endpoints {
 		if u, err := url.Parse(e.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			errs = append(errs, fmt.Errorf("endpoint %s: url %q isn't http://HOST or https://HOST", name, shownURL(e.URL)))
+		}
+	}
+	for name, m := range spec.Metrics {
+		if err := m.check(); err != nil {
+			errs = append(errs, fmt.Errorf("metrics %s: %w", name, err))
 		}
 	}
 	for name, s := range h.Stores {

@@ -60,7 +60,7 @@ func (s *supervisor) handle(control string, cfg Config) (targets.Handle, error) 
 			URL: edge, Key: keys()["free"], Keys: keys(), Model: ModelName,
 			Labels: map[string]targets.Label{"region": {Header: headerRegion}, "replica": {Header: headerReplica}},
 		}},
-		Regions: map[string]targets.Region{},
+		Regions: map[string]targets.Region{}, Metrics: map[string]targets.Metrics{},
 		Stores: map[string]targets.Store{targets.RouterConfig: {
 			URL: shared + configPath, Readers: shared + configPath + "/readers",
 		}},
@@ -69,6 +69,7 @@ func (s *supervisor) handle(control string, cfg Config) (targets.Handle, error) 
 	var links []string
 	for _, r := range t.Regions {
 		h.Regions[r.Name] = targets.Region{Process: "region-" + r.Name, URL: "http://" + r.Addr, Touched: edge + touchedPath + r.Name}
+		h.Metrics[r.Name] = targets.Metrics{URL: "http://" + r.Addr + "/metrics", Labels: map[string]string{"region": r.Name}}
 		if r.Link != "" {
 			links = append(links, r.Link)
 		}

@@ -1,0 +1,135 @@
+package results
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// selfLine says what our own garbage collector did, below what is said of our lateness: it is a part of it, and stops
+// the stamps of tokens as well.
+func (r *Report) selfLine(s *screen) error {
+	switch {
+	case r.Self == nil:
+	case r.Self.Pauses == 0:
+		s.text("   ", dim, "our own garbage collector: no pause")
+	default:
+		s.text("   ", dim, fmt.Sprintf("our own garbage collector: %d pauses, p99 %s, longest %s",
+			r.Self.Pauses, r.Self.P99.Value, r.Self.Longest))
+	}
+	return nil
+}
+
+// serverTable holds the servers' own figures beside ours.
+func (r *Report) serverTable(s *screen) error {
+	if len(r.Server) == 0 {
+		return nil
+	}
+	g := grid{
+		header: []string{"", "", "ttft mean", "ours", "apart", "p50", "ours", "tokens", "ours", "waiting", "kv"},
+		right:  []bool{false, false, true, true, true, true, true, true, true, true, true},
+	}
+	last := ""
+	for i := range r.Server {
+		it := &r.Server[i]
+		name := it.name()
+		g.add(append([]string{blankAgain(name, last), string(it.Phase)}, it.cells()...)...)
+		last = name
+	}
+	s.title("SERVER", "  its own figures beside ours: ttft from its arrival there, and from sent; p50 from buckets; waiting and kv: most")
+	if err := s.table(g); err != nil {
+		return err
+	}
+	r.serverNotes(s)
+	return nil
+}
+
+// blankAgain says a name once.
+func blankAgain(name, last string) string {
+	if name == last {
+		return ""
+	}
+	return short(name, 24)
+}
+
+// name tells a server from the others.
+func (s *ServerStats) name() string {
+	if len(s.Labels) == 0 {
+		return plain(strings.Join(s.Sources, ", "))
+	}
+	var parts []string
+	for _, label := range slices.Sorted(maps.Keys(s.Labels)) {
+		parts = append(parts, label+"="+s.Labels[label])
+	}
+	return plain(strings.Join(parts, ", "))
+}
+
+func (s *ServerStats) cells() []string {
+	const unknown = "–"
+	count := func(x float64, known bool) string {
+		if !known {
+			return unknown
+		}
+		return fmt.Sprintf("%.0f", x)
+	}
+	mean, apart, p50 := unknown, unknown, unknown
+	if s.TTFT.N > 0 {
+		mean = s.TTFT.Mean.String()
+	}
+	if s.TTFT.N > 0 && s.Ours.TTFT.N > 0 {
+		apart = signed(s.Apart)
+	}
+	if q := s.TTFT.P50; q.Known() {
+		p50 = q.Value.String()
+	}
+	tokens, told := s.Counts[SignalOutputTokens]
+	kv := unknown
+	if s.KVUsage.N > 0 {
+		kv = Percent(s.KVUsage.Max)
+	}
+	ours := func(of func(Quantiles) Seconds) string { return timeOf(s.Ours.TTFT, of) }
+	return []string{
+		mean, ours(func(q Quantiles) Seconds { return q.Mean }), apart, p50, ours(Quantiles.p50),
+		count(tokens, told), count(s.Ours.Tokens, true), count(s.Waiting.Max, s.Waiting.N > 0), kv,
+	}
+}
+
+// signed writes a difference with its sign.
+func signed(x Seconds) string {
+	if x > 0 {
+		return "+" + x.String()
+	}
+	return x.String()
+}
+
+// serverNotes says what differences mean, where a page could not be read, and where counters began anew: each once,
+// with the places where it is so.
+func (r *Report) serverNotes(s *screen) {
+	where := map[string][]string{}
+	var order []string
+	note := func(it *ServerStats, text string) {
+		if text == "" {
+			return
+		}
+		if where[text] == nil {
+			order = append(order, text)
+		}
+		where[text] = append(where[text], it.name()+" in "+string(it.Phase))
+	}
+	for i := range r.Server {
+		it := &r.Server[i]
+		for _, text := range it.Notes {
+			note(it, text)
+		}
+		if it.Restarts > 0 {
+			note(it, "its counters began anew")
+		}
+		if it.Error != "" {
+			note(it, "not always to be read: "+it.Error)
+		}
+	}
+	for _, text := range order {
+		s.text("   ", dim, plain(strings.Join(where[text], ", ")+": "+text))
+	}
+}
