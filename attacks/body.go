@@ -17,11 +17,11 @@ import (
 // Where a network or a proxy cuts within a chunk, a token would be stamped with the
 // time at which the token after it was complete.
 type body struct {
-	in      *bufio.Reader
+	in      *feed
 	chunked bool
 	left    int64 // bytes until the end, or until the end of the chunk; -1: the connection's end is the body's
 	inChunk bool  // the chunk's data is read, its line end is not
-	out     int   // bytes that next has handed out and that are still in in
+	out     int   // bytes that next or line has handed out and that are still in in
 }
 
 var (
@@ -30,7 +30,7 @@ var (
 )
 
 // newBody reads the body that belongs to resp from in.
-func newBody(resp *http.Response, in *bufio.Reader) *body {
+func newBody(resp *http.Response, in *feed) *body {
 	switch {
 	case resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified:
 		return &body{in: in}
@@ -44,14 +44,11 @@ func newBody(resp *http.Response, in *bufio.Reader) *body {
 // or nothing that could end an event. The piece is valid until the next call. The
 // error is io.EOF at the proper end.
 func (b *body) next() ([]byte, error) {
-	if b.out > 0 {
-		if _, err := b.in.Discard(b.out); err != nil {
-			return nil, err
-		}
-		b.out = 0
-	}
+	b.taken()
 	if b.chunked && b.left == 0 {
-		if err := b.nextChunk(); err != nil {
+		err := b.nextChunk()
+		b.taken()
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -64,13 +61,19 @@ func (b *body) next() ([]byte, error) {
 		}
 		return nil, err
 	}
-	n := b.in.Buffered()
+	piece := b.in.window()
 	if b.left >= 0 {
-		n = int(min(int64(n), b.left))
-		b.left -= int64(n)
+		piece = piece[:min(int64(len(piece)), b.left)]
+		b.left -= int64(len(piece))
 	}
-	b.out = n
-	return b.in.Peek(n)
+	b.out = len(piece)
+	return piece, nil
+}
+
+// taken lets go of what was handed out.
+func (b *body) taken() {
+	b.in.skip(b.out)
+	b.out = 0
 }
 
 // await waits until something has come. Where a read ended within an HTTP chunk it
@@ -78,16 +81,12 @@ func (b *body) next() ([]byte, error) {
 // in it, and an event that is handed out in one piece is the cheaper to read.
 func (b *body) await() error {
 	for {
-		n := b.in.Buffered()
-		if n > 0 && (!b.chunked || int64(n) >= b.left || n == b.in.Size()) {
+		have := b.in.window()
+		if len(have) > 0 && (!b.chunked || int64(len(have)) >= b.left || len(have) == readBuffer ||
+			bytes.IndexByte(have, '\n') >= 0 || bytes.IndexByte(have, '\r') >= 0) {
 			return nil
 		}
-		if n > 0 {
-			if have, err := b.in.Peek(n); err != nil || bytes.ContainsAny(have, "\r\n") {
-				return err
-			}
-		}
-		if _, err := b.in.Peek(n + 1); err != nil {
+		if err := b.in.fill(); err != nil {
 			return err
 		}
 	}
@@ -140,22 +139,29 @@ func chunkLength(line []byte) (n int64, ok bool) {
 	return n, len(line) > 0
 }
 
-// line reads a line that ends in CRLF, and returns it without.
+// line reads a line that ends in CRLF, and returns it without. It is valid until the next read.
 func (b *body) line() ([]byte, error) {
-	line, err := b.in.ReadSlice('\n')
-	if err != nil {
-		switch {
-		case errors.Is(err, io.EOF):
-			err = errBodyShort
-		case errors.Is(err, bufio.ErrBufferFull):
-			err = fmt.Errorf("%w: line is longer than %d bytes", errFraming, b.in.Size())
+	b.taken()
+	for {
+		have := b.in.window()
+		if i := bytes.IndexByte(have, '\n'); i >= 0 {
+			line := have[:i+1]
+			b.out = len(line)
+			if len(line) < 2 || line[len(line)-2] != '\r' {
+				return nil, fmt.Errorf("%w: line %q does not end in CRLF", errFraming, line[:min(len(line), 32)])
+			}
+			return line[:len(line)-2], nil
 		}
-		return nil, err
+		if err := b.in.fill(); err != nil {
+			switch {
+			case errors.Is(err, io.EOF):
+				err = errBodyShort
+			case errors.Is(err, bufio.ErrBufferFull):
+				err = fmt.Errorf("%w: line is longer than %d bytes", errFraming, readBuffer)
+			}
+			return nil, err
+		}
 	}
-	if len(line) < 2 || line[len(line)-2] != '\r' {
-		return nil, fmt.Errorf("%w: line %q does not end in CRLF", errFraming, line[:min(len(line), 32)])
-	}
-	return line[:len(line)-2], nil
 }
 
 func orFraming(err error, what string) error {

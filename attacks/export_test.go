@@ -78,7 +78,8 @@ func (r *runner) unparsed(ctx context.Context, turn *turn) (pieces int, err erro
 	if err != nil {
 		return 0, err
 	}
-	resp, err := l.exchange(turn.request) //nolint:bodyclose // exchange leaves the body to newBody
+	l.tap.send(turn.request)
+	resp, err := l.response() //nolint:bodyclose // response leaves the body to newBody
 	if err != nil {
 		return 0, err
 	}

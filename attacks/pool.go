@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -35,8 +34,7 @@ const (
 	// maxIdle is how long a connection may wait for the next request. Servers close theirs earlier
 	// (llama.cpp after 5 s) or much later.
 	maxIdle = 90 * time.Second
-	// readBuffer is a socket read's most bytes: some thirty chunks of a token. It is the larger part
-	// of a stream's memory.
+	// readBuffer is a socket read's most bytes: some thirty chunks of a token.
 	readBuffer = 8 << 10
 	// maxHead bounds a response's head, as net/http does.
 	maxHead = 10 << 20
@@ -59,6 +57,8 @@ type pool struct {
 	clock results.Clock
 	proxy string // what to say of a proxy variable that is set; or ""
 
+	buffers *buffers
+
 	mu     sync.Mutex
 	idle   []*link
 	closed bool
@@ -71,7 +71,7 @@ type pool struct {
 type link struct {
 	sock   *socket
 	tap    *tap // over it
-	in     *bufio.Reader
+	in     *feed
 	window time.Duration // see stale
 	uses   int
 	born   time.Duration
@@ -88,7 +88,7 @@ func newPool(u *url.URL, roots *tls.Config, clock results.Clock, dial dialFunc) 
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	p := &pool{dial: dial, addr: net.JoinHostPort(u.Hostname(), port), clock: clock}
+	p := &pool{dial: dial, addr: net.JoinHostPort(u.Hostname(), port), clock: clock, buffers: &buffers{}}
 	if u.Scheme == "https" {
 		p.tls = roots.Clone()
 		p.tls.ServerName = u.Hostname()
@@ -192,7 +192,7 @@ func (p *pool) connect(ctx context.Context) (*link, error) {
 		}
 		l.tap.conn = secure
 	}
-	l.in = bufio.NewReaderSize(l.tap, readBuffer)
+	l.in = newFeed(l.tap, p.buffers)
 	return l, nil
 }
 
@@ -224,16 +224,17 @@ func (l *link) close() { _ = l.sock.Close() }
 // interrupt wakes whatever waits on the connection.
 func (l *link) interrupt() { _ = l.tap.conn.SetDeadline(time.Unix(1, 0)) }
 
-// exchange writes a request and reads the head of the response; the body's next
-// bytes are those of in. The request is written before anything is read: servers
-// that refuse a prompt early close, or take what the kernel's buffers hold.
-func (l *link) exchange(request []byte) (*http.Response, error) {
-	writeErr := l.tap.send(request)
+// response reads the head of the response to what was sent; the body's next bytes are those of in.
+func (l *link) response() (*http.Response, error) {
+	if err := l.in.fill(); err != nil { // waits, and holds nothing meanwhile
+		return nil, err
+	}
+	lines := l.in.buffers.lines(l.in)
+	defer l.in.buffers.putLines(lines)
 	for {
-		// Even after a failed write: the server may have said why it stopped reading.
-		resp, err := http.ReadResponse(l.in, nil)
+		resp, err := http.ReadResponse(lines, nil)
 		if err != nil {
-			return nil, errors.Join(err, writeErr)
+			return nil, err
 		}
 		// Never read, and never closed, which would read it to its end: a body takes its place.
 		resp.Body = http.NoBody

@@ -247,7 +247,7 @@ func TestAPromptReadInPartIsNotSentAgain(t *testing.T) {
 					if dials.Add(1) > 1 {
 						return conn, err
 					}
-					return &dyingConn{Conn: conn, after: tt.after}, err
+					return &dyingConn{Conn: conn, after: tt.after, dead: make(chan struct{})}, err
 				})
 				wait := run(t, a)
 				for range 2 {
@@ -258,7 +258,7 @@ func TestAPromptReadInPartIsNotSentAgain(t *testing.T) {
 				wait()
 				got := sink.sorted()
 				if len(got) != 2 || got[0].Outcome != results.Complete || got[1].Outcome != tt.want {
-					t.Errorf("samples %+v; want complete, then %s", got, tt.want)
+					t.Errorf("samples %+v, %+v; want complete, then %s", *got[0], *got[len(got)-1], tt.want)
 				}
 			})
 		})
@@ -269,24 +269,30 @@ func TestAPromptReadInPartIsNotSentAgain(t *testing.T) {
 type dyingConn struct {
 	net.Conn
 	after  time.Duration
-	writes int
+	writes atomic.Int64
+	dead   chan struct{}
 }
 
 // Write takes it all, or dies.
 func (c *dyingConn) Write(p []byte) (int, error) {
-	if c.writes++; c.writes == 1 {
+	if c.writes.Add(1) == 1 {
 		return c.Conn.Write(p)
 	}
 	time.Sleep(c.after)
+	close(c.dead)
+	_ = c.Close() // wakes Read
 	return len(p) / 2, &net.OpError{Op: "write", Err: syscall.ECONNRESET}
 }
 
 // Read finds the other side gone after that.
 func (c *dyingConn) Read(p []byte) (int, error) {
-	if c.writes > 1 {
+	n, err := c.Conn.Read(p)
+	select {
+	case <-c.dead:
 		return 0, io.EOF
+	default:
+		return n, err
 	}
-	return c.Conn.Read(p)
 }
 
 // Streams are not held to a few connections per host, as net/http's idle ones are, and all are used again.

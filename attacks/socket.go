@@ -30,10 +30,14 @@ type socket struct {
 func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
 	if n > 0 {
-		s.reads++
-		s.last.Store(int64(s.clock.Now()))
+		s.stamp()
 	}
 	return n, err
+}
+
+func (s *socket) stamp() {
+	s.reads++
+	s.last.Store(int64(s.clock.Now()))
 }
 
 // A tap is what HTTP reads from and writes to: the connection, after TLS took out what is its own.
@@ -47,6 +51,7 @@ type tap struct {
 	first    time.Duration // when the current request's first byte came; 0: not yet
 	began    time.Duration // when its write began
 	wrote    time.Duration // when that returned; 0: it has not, or it failed
+	writing  chan written  // of a write that goes on; nil: none does
 	failure  error         // the first error that the network made, not we
 	failedAt time.Duration
 }
@@ -59,24 +64,91 @@ func (t *tap) Read(p []byte) (int, error) {
 		return 0, errHeadTooLong
 	}
 	n, err := t.conn.Read(p[:min(int64(len(p)), t.room)])
+	t.count(n, err)
+	return n, err
+}
+
+// park is Read for a feed that holds no buffer: it has one again once there is something to read.
+func (t *tap) park(f *feed) (int, error) {
+	if t.room <= 0 {
+		return 0, errHeadTooLong
+	}
+	f.got, f.gotErr = 0, nil
+	err := f.raw.Read(f.onData)
+	if err == nil {
+		err = f.gotErr
+	}
+	t.count(f.got, err)
+	return f.got, err
+}
+
+func (t *tap) count(n int, err error) {
 	t.room -= int64(n)
 	if n > 0 && t.first == 0 {
 		t.first = time.Duration(t.sock.last.Load())
 	}
 	t.note(err)
-	return n, err
 }
 
-// send writes a request, and forgets what the one before has left.
-func (t *tap) send(request []byte) error {
+// wholeWrite is how many bytes an idle connection takes without waiting for the other side to read:
+// the buffer that Linux gives a socket at first (tcp(7), tcp_wmem), the smallest in service.
+const wholeWrite = 16 << 10
+
+// A written is how the write of a request ended.
+type written struct {
+	at  time.Duration
+	err error
+}
+
+// send writes a request, and forgets what the one before has left. One that the kernel may not take at
+// once is written while the response is read: a server that refuses a long prompt need not read it.
+// Whoever sends must settle, too, once the response is read or the connection closed.
+func (t *tap) send(request []byte) {
 	t.first, t.wrote, t.room = 0, 0, maxHead
 	t.began = t.sock.clock.Now()
-	_, err := t.conn.Write(request)
-	if err == nil {
-		t.wrote = t.sock.clock.Now()
+	if len(request) <= wholeWrite {
+		t.sent(t.write(request))
+		return
 	}
-	t.note(err)
-	return err
+	writing := make(chan written, 1)
+	t.writing = writing
+	go func() { writing <- t.write(request) }()
+}
+
+func (t *tap) write(request []byte) written {
+	_, err := t.conn.Write(request)
+	return written{t.sock.clock.Now(), err}
+}
+
+func (t *tap) sent(w written) {
+	if w.err == nil {
+		t.wrote = w.at
+	}
+	t.note(w.err)
+}
+
+// settle waits for a write that goes on, and returns its error. After the connection's close that takes no time.
+func (t *tap) settle() error {
+	if t.writing == nil {
+		return nil
+	}
+	w := <-t.writing
+	t.writing = nil
+	t.sent(w)
+	return w.err
+}
+
+// settleTime is how long a write may go on once its answer has been read to the end. If the other side has
+// read it all, it is over, and just the news is still to come.
+const settleTime = 10 * time.Millisecond
+
+// settled reports whether the request was written whole, and waits no longer than settleTime.
+func (t *tap) settled() bool {
+	if t.writing == nil {
+		return true
+	}
+	err := t.conn.SetWriteDeadline(time.Now().Add(settleTime))
+	return errors.Join(err, t.settle(), t.conn.SetWriteDeadline(time.Time{})) == nil
 }
 
 // unbound lifts the bound: what follows the head is the body's affair.

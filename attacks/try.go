@@ -77,10 +77,15 @@ func (r *runner) exchange(ctx context.Context, t *try, turn *turn, l *link) (who
 	defer func() {
 		if !whole { // also where it panics
 			l.close()
+			_ = l.tap.settle() // its error is in the tap
 		}
 	}()
 	unhook := context.AfterFunc(ctx, l.interrupt)
-	resp, err := l.exchange(turn.request) //nolint:bodyclose // exchange leaves the body to newBody
+	l.tap.send(turn.request)
+	if l.uses == 0 && r.clients[turn.client].Retries == 0 {
+		turn.request = nil // it will not be sent again, and many may wait long for their answer
+	}
+	resp, err := l.response() //nolint:bodyclose // response leaves the body to newBody
 	if err != nil {
 		t.failIO(ctx, l.tap, err)
 		unhook()
@@ -94,11 +99,12 @@ func (r *runner) exchange(ctx context.Context, t *try, turn *turn, l *link) (who
 	case !isStream(resp.Header, r.dialect.Framing()):
 		err = t.noStream(ctx, l.tap, resp, b, r.newGuard(turn))
 	default:
+		turn.request = nil // as above
 		t.in = r.newIntake(turn, l.sock)
 		err = t.in.read(b)
 		t.judge(ctx, l.tap, r.dialect.Terminal(), err)
 	}
-	return unhook() && err == nil && !resp.Close && l.tap.failure == nil && l.in.Buffered() == 0
+	return unhook() && err == nil && !resp.Close && l.tap.settled() && l.tap.failure == nil && len(l.in.window()) == 0
 }
 
 // failConnect classifies what kept us from a connection. A limit of our own ends the attack: what it

@@ -1,0 +1,31 @@
+//go:build unix
+
+package attacks
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+)
+
+// canPark: a connection can be waited for without a buffer to read into.
+const canPark = true
+
+// readFD reads what is there. It waits for nothing: again says that there is nothing yet.
+func readFD(fd uintptr, p []byte) (n int, again bool, err error) {
+	for {
+		n, err = syscall.Read(int(fd), p)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case errors.Is(err, syscall.EAGAIN):
+			return 0, true, nil
+		case err != nil:
+			return 0, false, os.NewSyscallError("read", err)
+		case n == 0:
+			return 0, false, io.EOF
+		}
+		return n, false, nil
+	}
+}
