@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"strings"
 	"time"
 
@@ -20,7 +22,7 @@ func (p *program) attackCommand() *cli.Command {
 			"failing stream is counted as what it is.\n\n" +
 			"EXAMPLE\n   failwhale attack --rate 5/s --duration 30s --model llama-3.1-8b --key-env OPENAI_API_KEY https://gateway.example\n\n" +
 			"EXIT CODES\n   0 the promised load was put on, whatever the server said · 2 bad usage · 4 it was not · 130 interrupted",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "key-env", Usage: "send the bearer token that is in environment variable `NAME`"},
 			&cli.StringSliceFlag{Name: "header", Usage: "send `'NAME: VALUE'` with each request; VALUE may hold ${ENV}"},
 			&cli.StringFlag{Name: "ca", Usage: "trust the PEM certificates in `FILE` instead of the system's"},
@@ -32,8 +34,9 @@ func (p *program) attackCommand() *cli.Command {
 			&cli.StringFlag{Name: "workload", Usage: "send what preset `NAME` says: " + strings.Join(attacks.WorkloadPresets(), ", "), Value: attacks.ChatShort},
 			&cli.IntFlag{Name: "retries", Usage: "retry a failed request up to `N` times, as the SDKs do"},
 			&cli.Uint64Flag{Name: "seed", Usage: "draw arrivals and prompts from seed `N`", Value: 1},
+			&cli.StringFlag{Name: "slo", Usage: "count as goodput what keeps `BOUNDS`, such as ttft=2s,tpot=100ms; also e2e, stall, itl (its mean)"},
 			&cli.BoolFlag{Name: "json", Usage: "write the figures as JSON"},
-		},
+		}, exportFlags()...),
 		Action: p.attackAction,
 	}
 }
@@ -46,23 +49,32 @@ func (p *program) attackAction(c *cli.Context) error {
 	if err != nil {
 		return usage("%w", err)
 	}
-	ctx, stop := p.interruptible("stopping the load; once more to exit at once")
-	defer stop()
-	cfg.LookupEnv = p.lookupEnv
-	rep, err := experiments.Attack(ctx, cfg, experiments.AttackOptions{Duration: c.Duration("duration"), Progress: p.progress()})
-	p.endProgress()
+	slo, err := experiments.ParseSLO(c.String("slo"))
 	if err != nil {
 		return usage("%w", err)
 	}
-	if err = p.showLoad(rep, c.Bool("json")); err != nil {
+	out, err := openExports(c, slo, cfg.Endpoint.URL)
+	if err != nil {
+		return usage("%w", err)
+	}
+	ctx, stop := p.interruptible("stopping the load; once more to exit at once")
+	defer stop()
+	cfg.LookupEnv = p.lookupEnv
+	gauge := p.gauge(attackLoad(&cfg, c.Duration("duration")))
+	rep, err := experiments.Attack(ctx, cfg, experiments.AttackOptions{
+		Duration: c.Duration("duration"), SLO: slo, Sinks: out.sinks, Progress: gauge.watch(p.progress()),
+	})
+	p.endProgress()
+	closed := out.close()
+	if err != nil {
+		return usage("%w", errors.Join(err, closed))
+	}
+	gauge.after()
+	err = out.show(p, rep, c.Bool("json"), func(w io.Writer, opts results.TableOptions) error {
+		return errors.Join(rep.WriteLoad(w, opts), gauge.state())
+	})
+	if err = errors.Join(err, closed); err != nil {
 		return err
 	}
 	return exit(rep.Exit)
-}
-
-func (p *program) showLoad(rep *results.Report, asJSON bool) error {
-	if asJSON {
-		return rep.WriteJSON(p.stdout)
-	}
-	return rep.WriteLoad(p.stdout, results.TableOptions{Color: p.colour(p.stdout)})
 }

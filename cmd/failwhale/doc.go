@@ -12,7 +12,7 @@
 // itself unless told not to, and it takes a flag after the first argument for
 // an argument, which is answered here with the command line put right.
 //
-// Three hidden commands are for failwhale itself: reaper (undoes the faults of
+// Four hidden commands are for failwhale itself: reaper (undoes the faults of
 // a run that died), stack-node (a process of the reference stack), nvidia-smi
-// (its GPUs' look-alike).
+// (its GPUs' look-alike), perfect-server (what calibrate measures by).
 package main

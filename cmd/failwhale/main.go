@@ -110,8 +110,8 @@ func (p *program) app() *cli.App {
 		OnUsageError:   onUsageError,
 		Commands: []*cli.Command{
 			p.runCommand(), p.validateCommand(), p.drillsCommand(), p.faultsCommand(), p.reportCommand(),
-			p.revertCommand(), p.stackCommand(), p.attackCommand(), p.proxyCommand(), p.versionCommand(),
-			p.reaperCommand(), p.nodeCommand(), p.smiCommand(),
+			p.revertCommand(), p.stackCommand(), p.attackCommand(), p.calibrateCommand(), p.proxyCommand(), p.versionCommand(),
+			p.reaperCommand(), p.nodeCommand(), p.smiCommand(), p.perfectServerCommand(),
 		},
 	}
 	app.Action = func(c *cli.Context) error {

@@ -157,13 +157,15 @@ func (p *program) runPlan(
 			fmt.Fprintf(p.stderr, "failwhale: close stack: %v\n", err)
 		}
 	}()
+	gauge := p.gauge(planLoads(plan)...)
 	runner := experiments.Runner{
 		Plan: plan, Overrides: overrides, Stack: stack, Journal: journal,
 		Reaper: []string{p.self, "reaper"}, Dir: dir, Environment: environment(),
-		LookupEnv: p.lookupEnv, Progress: p.progress(),
+		LookupEnv: p.lookupEnv, Progress: gauge.watch(p.progress()),
 	}
 	rep, err := runner.Run(ctx)
 	p.endProgress()
+	gauge.after()
 	code := results.ExitHeld
 	if err != nil {
 		code = codeOf(err)

@@ -1,0 +1,68 @@
+package calibrate
+
+import (
+	"fmt"
+
+	"github.com/failwhale/failwhale/attacks"
+)
+
+// Highest is the highest level up to which every one was within budget, or nil.
+func (c *Calibration) Highest() *Level {
+	var last *Level
+	if c != nil {
+		for i := range c.Levels {
+			if !c.Levels[i].Within {
+				break
+			}
+			last = &c.Levels[i]
+		}
+	}
+	return last
+}
+
+// Exceeds says, before an attack begins, that it means to put on more than the machine is calibrated for. It is ""
+// where it does not, and where nothing is known.
+func (c *Calibration) Exceeds(peak attacks.Peak) string {
+	high := c.Highest()
+	tooMuch := ""
+	switch {
+	case c == nil || len(c.Levels) == 0:
+	case high == nil:
+		return fmt.Sprintf("this machine's timing errors were over budget at every load when it was calibrated (%s): "+
+			"expect them to be large; failwhale calibrate measures them again", c.date())
+	case peak.Users > high.Streams:
+		tooMuch = fmt.Sprintf("has %d streams at a time, and this machine is calibrated up to %d", peak.Users, high.Streams)
+	case peak.Tokens > high.ChunksPerSecond:
+		tooMuch = fmt.Sprintf("puts on some %.0f chunks/s (%.4g/s × %.0f tokens), and this machine is calibrated up to %.0f",
+			peak.Tokens, peak.Requests, peak.Tokens/peak.Requests, high.ChunksPerSecond)
+	}
+	if tooMuch == "" {
+		return ""
+	}
+	return "this plan " + tooMuch + ": expect its timing errors to be larger than stated; failwhale calibrate measures them"
+}
+
+// Exceeded says, after an attack, that more streams ran at a time than the machine is calibrated for; else it is "".
+func (c *Calibration) Exceeded(streams int) string {
+	high := c.Highest()
+	if high == nil || streams <= high.Streams {
+		return ""
+	}
+	return fmt.Sprintf("up to %d streams ran at a time, and this machine is calibrated up to %d: timing errors may be larger than stated",
+		streams, high.Streams)
+}
+
+// Stated is the timing error of figures that were measured on this machine, in a line.
+func (c *Calibration) Stated() string {
+	high := c.Highest()
+	switch {
+	case c == nil || len(c.Levels) == 0:
+		return "timing error: not calibrated on this machine (failwhale calibrate)"
+	case high == nil:
+		return fmt.Sprintf("timing error on this machine: over budget at every load that was tried (calibrated %s)", c.date())
+	}
+	return fmt.Sprintf("timing error on this machine up to %d streams: ttft p50 %v p99 %v, itl p50 %v p99 %v (calibrated %s)",
+		high.Streams, high.TTFT.P50, high.TTFT.P99, high.ITL.P50, high.ITL.P99, c.date())
+}
+
+func (c *Calibration) date() string { return c.At.Format("2006-01-02") }

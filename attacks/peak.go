@@ -1,0 +1,62 @@
+package attacks
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/failwhale/failwhale/results"
+)
+
+// A Peak is the busiest time of a load, as it is planned: what a server makes of it is another matter.
+type Peak struct {
+	// Requests and the Tokens that they ask for, a second, over the busiest peakWindow.
+	Requests, Tokens float64
+	// Users of a closed loop: then there are no requests that are planned.
+	Users int
+}
+
+const (
+	// peakWindow is about as long as an answer takes: tokens come over as much time as that.
+	peakWindow = 5 * time.Second
+	// peakArrivals bounds how many requests are looked at: a fraction of a second's work.
+	peakArrivals = 1_000_000
+)
+
+// PeakOf looks at the first length of a phase. The error is that of a trace that cannot be read.
+func PeakOf(p Profile, w Workload, phase results.Phase, seed uint64, length time.Duration) (Peak, error) {
+	if p.Closed() {
+		return Peak{Users: p.Concurrency.Users}, nil
+	}
+	type second struct{ requests, tokens float64 }
+	var recent []second // of the last window, the latest last
+	var sum second
+	var peak Peak
+	now := time.Duration(-1) // the second that recent ends with
+	window := max(1, min(peakWindow, length).Truncate(time.Second)/time.Second)
+	rng, n := rand.New(rand.NewPCG(seed, turnStream)), 0
+	for a, err := range p.Arrivals(phase, seed) {
+		if err != nil {
+			return peak, err
+		}
+		if n++; a.At >= length || n > peakArrivals {
+			break
+		}
+		for ; now < a.At/time.Second; now++ {
+			if recent = append(recent, second{}); len(recent) > int(window) {
+				sum.requests, sum.tokens = sum.requests-recent[0].requests, sum.tokens-recent[0].tokens
+				recent = recent[1:]
+			}
+		}
+		_, tokens := w.lengths(rng)
+		if a.Shape != nil {
+			tokens = a.Shape.OutputTokens
+		}
+		last := &recent[len(recent)-1]
+		last.requests, last.tokens = last.requests+1, last.tokens+float64(tokens)
+		sum.requests, sum.tokens = sum.requests+1, sum.tokens+float64(tokens)
+		if rate := sum.tokens / float64(window); rate > peak.Tokens {
+			peak.Requests, peak.Tokens = sum.requests/float64(window), rate
+		}
+	}
+	return peak, nil
+}
