@@ -12,7 +12,8 @@ import (
 
 // A Judge comes to a run's verdict from its records, which it takes one by one as a results.Sink:
 // live from the run's recorder, or later from its log. It is a pure function of the records, in
-// their order: both give the same report. It keeps counts and sketches and never a sample.
+// their order: both give the same report. It keeps counts and sketches and never a sample,
+// and of each page of metrics the last reading.
 //
 // A Judge is safe for concurrent use. Its methods but Add only look.
 type Judge struct {
@@ -26,6 +27,8 @@ type Judge struct {
 	guards []*guardTrack
 	faults []*faultStory
 	events []results.Event
+	beside *servers
+	self   itself
 	// until counts the samples that may end a phase.
 	until map[results.Phase]int
 	torn  bool
@@ -34,7 +37,7 @@ type Judge struct {
 // NewJudge returns a judge of runs of plan, which must not change any more.
 func NewJudge(plan *Plan) *Judge {
 	j := &Judge{
-		plan: plan, line: newTimeline(plan), all: newOverall(), until: map[results.Phase]int{},
+		plan: plan, line: newTimeline(plan), all: newOverall(), until: map[results.Phase]int{}, beside: newServers(),
 	}
 	j.reader = reader{slo: plan.SLO, line: j.line}
 	for _, c := range plan.Hypotheses {
@@ -56,12 +59,18 @@ func (j *Judge) Add(rec results.Record) error {
 	if rec.Header != nil {
 		header := *rec.Header
 		j.header = &header
+		j.beside.open(header.Stack)
 	}
 	if rec.Event != nil {
 		j.event(rec.Event)
 	}
 	if rec.Sample != nil {
 		j.sample(rec.Sample)
+	}
+	if r := rec.Reading; r != nil && r.Source == results.Self {
+		j.self.reading(r, j.line)
+	} else if r != nil {
+		j.beside.reading(r, j.line)
 	}
 	return nil
 }
@@ -79,6 +88,7 @@ func (j *Judge) sample(s *results.Sample) {
 		}
 	}
 	j.all.add(r)
+	j.beside.sample(r, j.line)
 	for _, t := range j.claims {
 		t.add(r, j.line)
 	}
@@ -151,6 +161,12 @@ func (j *Judge) Reached(p results.Phase) bool {
 // A torn log gives a report of what is there, in which nothing has held. An error means that there
 // is nothing to judge, or that the log cannot be read.
 func JudgeLog(records iter.Seq2[results.Record, error]) (*results.Report, error) {
+	return JudgeLogInto(records, func(results.Record, results.Phase) error { return nil })
+}
+
+// JudgeLogInto is JudgeLog, and hands on every record in its order. A sample comes with the phase in which it
+// counts: warmup, which counts nowhere, baseline, fault or recovery; other records with none. An error of export ends it.
+func JudgeLogInto(records iter.Seq2[results.Record, error], export func(results.Record, results.Phase) error) (*results.Report, error) {
 	var j *Judge
 	for rec, err := range records {
 		switch {
@@ -168,7 +184,7 @@ func JudgeLog(records iter.Seq2[results.Record, error]) (*results.Report, error)
 		case rec.Header != nil:
 			return nil, errors.New("judge: the log has a second header: it holds two runs")
 		}
-		if err := j.Add(rec); err != nil {
+		if err := errors.Join(j.Add(rec), export(rec, j.phaseOf(rec.Sample))); err != nil {
 			return nil, fmt.Errorf("judge: %w", err)
 		}
 	}
@@ -176,6 +192,17 @@ func JudgeLog(records iter.Seq2[results.Record, error]) (*results.Report, error)
 		return nil, errors.New("judge: the log is empty")
 	}
 	return j.Report(), nil
+}
+
+// phaseOf is where a sample counts; "" of none.
+func (j *Judge) phaseOf(s *results.Sample) results.Phase {
+	if s == nil {
+		return ""
+	}
+	if p := j.line.belongs(s); p != nowhere {
+		return p.name()
+	}
+	return results.Warmup
 }
 
 func newLogJudge(h *results.Header) (*Judge, error) {

@@ -16,7 +16,7 @@ import (
 func (r *Report) WriteLoad(w io.Writer, opts TableOptions) error {
 	s := newScreen(opts)
 	for _, part := range []func(*screen) error{
-		r.loadHeadline, r.notes, r.loadTimes, r.loadRates, r.loadOutcomes, r.loadSlices,
+		r.loadHeadline, r.notes, r.loadTimes, r.selfLine, r.loadRates, r.loadOutcomes, r.loadSlices, r.serverTable,
 	} {
 		if err := part(s); err != nil {
 			return err
@@ -143,6 +143,9 @@ func (r *Report) loadTimes(s *screen) error {
 	if err := s.table(g); err != nil {
 		return err
 	}
+	if r.ClosedLoop {
+		s.text("   ", yellow, closedLoop)
+	}
 	if never {
 		s.text("   ", dim, "inf: a request that failed counts as never; the mean is that of the others")
 	}
@@ -195,12 +198,12 @@ func (r *Report) loadRates(s *screen) error {
 	g.add("tokens", digits(p.TokensPerSecond), tokens)
 	g.add("tokens of complete answers", digits(p.GoodputTokens), "")
 	if p.SLO != nil {
-		met := fmt.Sprintf("%s within %s", part(p.SLO.Met, p.Requests), r.SLO)
+		met := fmt.Sprintf("%s of %d requests within %s", part(p.SLO.Met, p.Requests), p.Requests, r.SLO)
 		g.add("goodput", digits(p.SLO.Goodput), met)
 		g.add("", "", missed(p))
 	}
 	s.fitLast(&g)
-	s.title("RATES", "")
+	s.title("RATES", "  over the "+at(p.Duration)+" of load: what came after its end is in none")
 	return s.table(g)
 }
 

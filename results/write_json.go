@@ -9,8 +9,24 @@ import (
 // WriteJSON writes the report indented, in the order of its fields, with a newline at the end.
 // Lists are never null; times that never came are "inf". The same report gives the same bytes.
 func (r *Report) WriteJSON(w io.Writer) error {
+	return writeIndented(w, r.listed())
+}
+
+func writeIndented(w io.Writer, report any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // a claim is read by people: ">= 99%"
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(report); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// listed is r with lists that are not nil.
+func (r *Report) listed() *Report {
 	full := *r
 	full.Findings, full.Faults, full.Events = list(r.Findings), list(r.Faults), list(r.Events)
+	full.Server = list(r.Server)
 	full.Phases = make([]PhaseStats, len(r.Phases))
 	for i, p := range r.Phases {
 		full.Phases[i] = p.listed()
@@ -20,13 +36,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		s.PhaseStats = s.listed()
 		full.Slices[i] = s
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false) // a claim is read by people: ">= 99%"
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(&full); err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	return nil
+	return &full
 }
 
 // listed is p with lists that are not nil.

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/experiments"
+	"github.com/failwhale/failwhale/results"
+)
+
+// exportFlags are those of commands that can hand samples to other tools.
+func exportFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "vegeta", Usage: "write the results to `FILE` for vegeta report, plot and encode"},
+		&cli.StringFlag{Name: "samples", Usage: "write a row a request to `FILE`, as CSV"},
+		&cli.StringFlag{Name: "compat", Usage: "show what `TOOL` would have said of the same requests: vllm"},
+	}
+}
+
+// exports are what samples go to beside the judge.
+type exports struct {
+	sinks []results.Sink
+	files []exportFile
+	csv   *results.SamplesCSV // nil: not asked for
+	vllm  *results.VLLM       // nil: not asked for
+}
+
+// An exportFile is a file and what writes it.
+type exportFile struct {
+	file   *os.File
+	writer io.Closer
+}
+
+// openExports creates the files that the flags name: what cannot be written is said before anything is sent.
+func openExports(c *cli.Context, slo experiments.SLO, url string) (*exports, error) {
+	e := &exports{}
+	toVegeta, toCSV := c.String("vegeta"), c.String("samples")
+	switch tool := c.String("compat"); {
+	case tool == "vllm":
+		e.vllm = &results.VLLM{TTFT: slo.TTFT, TPOT: slo.TPOT, E2EL: slo.E2E}
+		e.sinks = append(e.sinks, e.vllm)
+	case c.IsSet("compat"):
+		return nil, fmt.Errorf("--compat %s: there is only vllm", tool)
+	}
+	if toVegeta != "" && filepath.Clean(toVegeta) == filepath.Clean(toCSV) {
+		return nil, fmt.Errorf("--vegeta and --samples both name %s: give them two files", toVegeta)
+	}
+	err := e.create(toVegeta, func(f *os.File) writingSink {
+		name := strings.TrimSuffix(filepath.Base(toVegeta), filepath.Ext(toVegeta))
+		return attacks.NewVegetaFile(f, name, url)
+	})
+	if err == nil {
+		err = e.create(toCSV, func(f *os.File) writingSink {
+			e.csv = results.NewSamplesCSV(f)
+			return e.csv
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+// A writingSink writes the last of its file when it is closed.
+type writingSink interface {
+	results.Sink
+	io.Closer
+}
+
+// create makes a file and its sink; no path, no file.
+func (e *exports) create(path string, sink func(*os.File) writingSink) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	s := sink(f)
+	e.sinks, e.files = append(e.sinks, s), append(e.files, exportFile{f, s})
+	return nil
+}
+
+// add hands a record to every sink.
+func (e *exports) add(rec results.Record) error {
+	var errs []error
+	for _, s := range e.sinks {
+		errs = append(errs, s.Add(rec))
+	}
+	return errors.Join(errs...)
+}
+
+// close writes what is left, and closes the files.
+func (e *exports) close() error {
+	var errs []error
+	for _, f := range e.files {
+		for _, err := range []error{f.writer.Close(), f.file.Close()} {
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", f.file.Name(), err))
+			}
+		}
+	}
+	e.files = nil
+	return errors.Join(errs...)
+}
+
+// show writes a report as draw does, or as JSON, and beside it what the other tool would have said.
+func (e *exports) show(p *program, rep *results.Report, asJSON bool, draw func(io.Writer, results.TableOptions) error) error {
+	if asJSON && e.vllm == nil {
+		return rep.WriteJSON(p.stdout)
+	}
+	var theirs results.VLLMReport
+	if e.vllm != nil {
+		theirs = e.vllm.Report()
+	}
+	if asJSON {
+		return theirs.WriteJSON(p.stdout, rep)
+	}
+	if err := draw(p.stdout, p.tableOptions()); err != nil || e.vllm == nil {
+		return err
+	}
+	fmt.Fprintln(p.stdout)
+	return theirs.Write(p.stdout)
+}
