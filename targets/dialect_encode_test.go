@@ -20,31 +20,38 @@ func TestEncode(t *testing.T) {
 		path, body string
 	}{
 		{
-			targets.OpenAIChat{}, one, "/v1/chat/completions",
+			targets.OpenAIChat{},
+			one, "/v1/chat/completions",
 			`{"max_tokens":7,"messages":[{"role":"user","content":"a \"b\"\n"}],"model":"m","stream":true,"stream_options":{"include_usage":true}}`,
 		},
 		{
-			targets.OpenAICompletions{}, one, "/v1/completions",
+			targets.OpenAICompletions{},
+			one, "/v1/completions",
 			`{"max_tokens":7,"model":"m","prompt":"a \"b\"\n","stream":true,"stream_options":{"include_usage":true}}`,
 		},
 		{
-			targets.OpenAICompletions{}, talk, "/v1/completions",
+			targets.OpenAICompletions{},
+			talk, "/v1/completions",
 			`{"max_tokens":7,"model":"m","prompt":"be brief\n\na\n\nb\n\nc","stream":true,"stream_options":{"include_usage":true}}`,
 		},
 		{
-			targets.OpenAIResponses{}, talk[:2], "/v1/responses",
+			targets.OpenAIResponses{},
+			talk[:2], "/v1/responses",
 			`{"input":[{"role":"system","content":"be brief"},{"role":"user","content":"a"}],"max_output_tokens":7,"model":"m","store":false,"stream":true}`,
 		},
 		{
-			targets.AnthropicMessages{}, one, "/v1/messages",
+			targets.AnthropicMessages{},
+			one, "/v1/messages",
 			`{"max_tokens":7,"messages":[{"role":"user","content":"a \"b\"\n"}],"model":"m","stream":true}`,
 		},
 		{
-			targets.AnthropicMessages{}, talk, "/v1/messages",
+			targets.AnthropicMessages{},
+			talk, "/v1/messages",
 			`{"max_tokens":7,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"c"}],"model":"m","stream":true,"system":"be brief"}`,
 		},
 		{
-			targets.OllamaChat{}, one, "/api/chat",
+			targets.OllamaChat{},
+			one, "/api/chat",
 			`{"messages":[{"role":"user","content":"a \"b\"\n"}],"model":"m","options":{"num_predict":7},"stream":true}`,
 		},
 	} {

@@ -53,6 +53,7 @@ func shapes() []shape {
 		{responses, "", `{"type":"response.output_text.delta","sequence_number":NUMBER,"delta":"TEXT"}`, true},
 		{responses, delta, `{"delta":"TEXT"}`, true},
 		{responses, delta, `{"type":"response.output_text.delta","x":{"sequence_number":NUMBER},"sequence_number":NUMBER,"delta":"TEXT"}`, false},
+		{responses, delta, `{"type":"response.output_text.delta","x":{"sequence_number":NUMBER},"sequence_number":7,"delta":"TEXT"}`, false},
 		{responses, delta, `{"type":"response.output_text.delta","sequence_number":"NUMBER","delta":"TEXT"}`, false},
 		{responses, "response.function_call_arguments.delta", `{"type":"response.function_call_arguments.delta","sequence_number":NUMBER,"delta":"TEXT"}`, false},
 		{messages, block, `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"TEXT"}}`, true},
@@ -132,16 +133,39 @@ func TestFastPathEqualsFullDecode(t *testing.T) {
 		`a","finish_reason":"stop`, "TEXTx", "x", "xx", "plain",
 	}
 	for _, s := range shapes() {
-		var events []string
-		for i, text := range texts {
-			events = append(events, s.event(s.data, text, text, i), s.event(s.data, text, "", 7))
+		first, second, next := s.event(s.data, "a", "b", 7), s.event(s.data, " b", "c", 8), s.event(s.data, "plain", "x", 10)
+		var third []string
+		for _, text := range texts {
+			third = append(third, s.event(s.data, text, "", 9), s.event(s.data, "a", text, 9))
 		}
-		for _, number := range []string{"08", "8.0", "8e0", "-8", "null", `"8"`, "999999999999999999", "1000000000000000", "41", "42", "43"} {
-			events = append(events, s.event(strings.ReplaceAll(s.data, "NUMBER", number), "a", "b", 0))
+		for _, number := range []string{"09", "9.0", "9e0", "-9", "null", `"9"`, "18446744073709551625", "10", "8", "0"} {
+			third = append(third, s.event(strings.ReplaceAll(s.data, "NUMBER", number), "a", "b", 0))
 		}
-		events = append(events, s.event("[DONE]", "", "", 0), s.event(`{"choices":[{"delta":{},"finish_reason":"stop"}]}`, "", "", 0))
-		fastEqualsFull(t, s.dialect, events...)
+		for _, data := range []string{"[DONE]", `{"choices":[{"delta":{},"finish_reason":"stop"}]}`, s.data + " ", " " + s.data, s.data + "{}"} {
+			third = append(third, s.event(data, "a", "b", 9))
+		}
+		for _, before := range []string{"event: error\n", "event: x\n", "error: boom\n", ": c\n", "id: 1\n", "data: \n"} {
+			third = append(third, before+s.event(s.data, "a", "b", 9))
+		}
+		for _, e := range third {
+			fastEqualsFull(t, s.dialect, first, second, e, next)
+		}
+		fastEqualsFull(t, s.dialect, third...)
 	}
+}
+
+// A server that gives each event one number does not count, and its events are learned all the same.
+func TestFastPathWithoutACount(t *testing.T) {
+	const e = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":0,\"delta\":\"a\"}\n\n"
+	if got := fastEqualsFull(t, targets.OpenAIResponses{}, e, e, e, e); got != 2 {
+		t.Errorf("%d of 4 events were read whole, want the last 2", got)
+	}
+}
+
+// An object over several lines is not learned: what is like it on the wire may be something else.
+func TestFastPathKnowsNoLines(t *testing.T) {
+	const lines = "data: {\ndata: \"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"
+	fastEqualsFull(t, targets.OpenAIChat{}, lines, lines, strings.Replace(lines, "{\ndata: ", "{\n", 1))
 }
 
 // The law: a decoder that has learned reads as one that has not.

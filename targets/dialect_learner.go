@@ -40,7 +40,7 @@ func (l *learner) Decode(e *Event, out *Delta) error {
 	if err != nil {
 		return err
 	}
-	if len(e.Other) == 0 && l.plain.learn(e, out, number, l.full) {
+	if l.plain.learn(e, out, number, l.full) {
 		l.frame(e.Name)
 	}
 	if out.Err == "" {

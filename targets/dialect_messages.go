@@ -120,15 +120,17 @@ func (d *messageDecoder) add(kind string, m *messageJSON, out *Delta) error {
 	return nil
 }
 
+type blockJSON struct {
+	Text     string `json:"text"`
+	Thinking string `json:"thinking"`
+	Name     string `json:"name"`         // of a tool
+	Input    string `json:"partial_json"` // and its arguments
+}
+
 // addBlock adds a piece of a block, or what a block begins with. A signature brings nothing, nor
 // do citations and reasoning that is encrypted: they are no tokens.
 func addBlock(block json.RawMessage, out *Delta) error {
-	var b struct {
-		Text     string `json:"text"`
-		Thinking string `json:"thinking"`
-		Name     string `json:"name"`         // of a tool
-		Input    string `json:"partial_json"` // and its arguments
-	}
+	var b blockJSON
 	if err := json.Unmarshal(block, &b); err != nil {
 		return err
 	}

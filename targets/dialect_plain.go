@@ -99,14 +99,15 @@ func plainLen(data []byte) int {
 	return -1
 }
 
-// leadingNumber is the JSON integer that data begins with, and its length, or -1.
+// leadingNumber is the JSON integer that data begins with, and its length, or -1. Of one that
+// is too long for an int it is the first digits.
 func leadingNumber(data []byte) (number, n int) {
-	const most = 15 // digits that no int overflows by
-	for n < len(data) && n <= most && data[n] >= '0' && data[n] <= '9' {
+	const most = 15 // digits
+	for n < min(len(data), most) && data[n] >= '0' && data[n] <= '9' {
 		number = number*10 + int(data[n]-'0')
 		n++
 	}
-	if n == 0 || n > most || n > 1 && data[0] == '0' {
+	if n == 0 || n > 1 && data[0] == '0' {
 		return 0, -1
 	}
 	return number, n
@@ -132,7 +133,6 @@ func (p *plainChunk) learn(e *Event, d *Delta, number int, full decodeFunc) bool
 		p.wait--
 		return false
 	}
-	p.places, p.after = nil, nil
 	p.misses = min(p.misses+1, maxMisses)
 	p.wait = 1<<p.misses - 2
 	others := otherPlaces(e.Data, number)
@@ -152,6 +152,7 @@ func (p *plainChunk) learn(e *Event, d *Delta, number int, full decodeFunc) bool
 func (p *plainChunk) keep(data []byte, spans []span) {
 	data = bytes.Clone(data)
 	from := 0
+	p.places = nil
 	for _, s := range spans {
 		p.places = append(p.places, place{before: data[from:s.at], kind: s.kind})
 		from = s.at + s.n

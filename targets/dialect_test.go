@@ -221,12 +221,12 @@ func TestErrorText(t *testing.T) {
 		`{"object":"error","message":"too long"}`: "too long",
 		`{"detail":[{"msg":"bad"}]}`:              `[{"msg":"bad"}]`,
 		`{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_1"}`: "Overloaded (overloaded_error)",
-		`{"type":"error","message":"boom","code":"server_error"}`:                                         "boom",
-		`{"message":"no such route"}`:             "no such route",
-		"404 page not found\n":                    "404 page not found",
-		"":                                        "",
-		"<html>" + strings.Repeat("x", 400):       "<html>" + strings.Repeat("x", 294) + "…",
-		"bad \xff":                                "bad \uFFFD",
+		`{"type":"error","message":"boom","code":"server_error"}`:                                          "boom",
+		`{"message":"no such route"}`:       "no such route",
+		"404 page not found\n":              "404 page not found",
+		"":                                  "",
+		"<html>" + strings.Repeat("x", 400): "<html>" + strings.Repeat("x", 294) + "…",
+		"bad \xff":                          "bad \uFFFD",
 	} {
 		if got := targets.ErrorText([]byte(body)); got != want {
 			t.Errorf("ErrorText(%q) = %q; want %q", body, got, want)
@@ -237,13 +237,13 @@ func TestErrorText(t *testing.T) {
 // A 2xx with a body that is no stream may be an error all the same, and an answer none.
 func TestInBandError(t *testing.T) {
 	for body, want := range map[string]string{
-		`{"error":"model is loading"}`:                                            "model is loading",
-		`{"error":{"message":"boom","type":"server_error"}}`:                      "boom (server_error)",
-		`{"type":"error","error":{"type":"api_error","message":"boom"}}`:          "boom (api_error)",
-		`{"type":"error","code":"server_error","message":"boom"}`:                 "boom",
-		`{"type":"error"}`:                                                        "an error without a text",
-		`{"object":"error","message":"boom"}`:                                     "boom",
-		`{"detail":"boom"}`:                                                       "boom",
+		`{"error":"model is loading"}`:                                   "model is loading",
+		`{"error":{"message":"boom","type":"server_error"}}`:             "boom (server_error)",
+		`{"type":"error","error":{"type":"api_error","message":"boom"}}`: "boom (api_error)",
+		`{"type":"error","code":"server_error","message":"boom"}`:        "boom",
+		`{"type":"error"}`:                    "an error without a text",
+		`{"object":"error","message":"boom"}`: "boom",
+		`{"detail":"boom"}`:                   "boom",
 		`{"object":"response","status":"completed","error":null,"usage":{}}`:      "",
 		`{"type":"message","content":[{"type":"text","text":"hi"}],"usage":{}}`:   "",
 		`{"choices":[{"message":{"content":"hi"}}],"detail":"x"}`:                 "",
