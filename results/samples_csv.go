@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -111,7 +110,8 @@ func (c *SamplesCSV) keep(err error) {
 func (c *SamplesCSV) Close() error {
 	c.header()
 	c.csv.Flush()
-	c.keep(errors.Join(c.csv.Error(), c.out.Flush()))
+	c.keep(c.csv.Error())
+	c.keep(c.out.Flush())
 	return c.err
 }
 

@@ -153,16 +153,16 @@ func (r *Report) loadTimes(s *screen) error {
 		s.text("   ", yellow, fmt.Sprintf("itl is the time between chunks of %s tokens, not between tokens: that is tpot", digits(x)))
 	}
 	if p.Coalesced >= coalescedLarge {
-		s.text("   ", yellow, Percent(p.Coalesced)+" of the chunks came in one read with the chunk before: a buffer on the way holds them back, "+
-			"and their gaps are not in itl")
+		s.text("   ", yellow, Percent(p.Coalesced)+" of the chunks came in one read with the chunk before: something on the way held them back, "+
+			"or this machine was busy; their gaps are not in itl")
 	}
 	return nil
 }
 
 // From these on what a chunk is must be said beside an ITL.
 const (
-	chunkSlack     = 0.05 // of a token, either way from one a chunk
-	coalescedLarge = 0.05
+	chunkSlack     = 0.1 // of a token, either way from one a chunk
+	coalescedLarge = 0.1
 )
 
 // loadRates are the counts and what came of them each second.
