@@ -9,6 +9,7 @@ import (
 	"github.com/failwhale/failwhale/results"
 )
 
+// The busiest five seconds of what a phase has, and of no other phase's.
 func TestPeakOf(t *testing.T) {
 	lengths := attacks.Workload{PromptTokens: 10, OutputTokens: 120}
 	constant := attacks.Profile{Constant: &attacks.Constant{Rate: 100}}

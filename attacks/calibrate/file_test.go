@@ -88,10 +88,18 @@ func TestSays(t *testing.T) {
 		highest, verdicts string
 	}{
 		{"never calibrated", none, attacks.Peak{Tokens: 1e9}, 1e6, "", "", "not calibrated on this machine", "", ""},
-		{"within", calibrated(2000), attacks.Peak{Requests: 100, Tokens: 50_000}, 1000, "", "",
-			"timing error on this machine up to 1000 streams: ttft p50 200 µs p99 3.00 ms, itl p50 50.0 µs p99 2.00 ms (calibrated 2026-11-20)", "1000", "up to 1000 streams (50000 chunks/s)"},
-		{"more chunks", calibrated(2000), attacks.Peak{Requests: 500, Tokens: 60_000}, 1200,
-			"this plan puts on some 60000 chunks/s (500/s × 120 tokens), and this machine is calibrated up to 50000", "up to 1200 streams ran at a time, and this machine is calibrated up to 1000", "up to 1000 streams", "1000", ""},
+		{
+			"within", calibrated(2000),
+			attacks.Peak{Requests: 100, Tokens: 50_000},
+			1000, "", "",
+			"timing error on this machine up to 1000 streams: ttft p50 200 µs p99 3.00 ms, itl p50 50.0 µs p99 2.00 ms (calibrated 2026-11-20)", "1000", "up to 1000 streams (50000 chunks/s)",
+		},
+		{
+			"more chunks", calibrated(2000),
+			attacks.Peak{Requests: 500, Tokens: 60_000},
+			1200,
+			"this plan puts on some 60000 chunks/s (500/s × 120 tokens), and this machine is calibrated up to 50000", "up to 1200 streams ran at a time, and this machine is calibrated up to 1000", "up to 1000 streams", "1000", "",
+		},
 		{"more users", calibrated(2000), attacks.Peak{Users: 1001}, 8, "has 1001 streams at a time, and this machine is calibrated up to 1000", "", "", "1000", ""},
 		{"luck above a failure does not count", calibrated(500), attacks.Peak{Requests: 1, Tokens: 500}, 8, "some 500 chunks/s", "", "up to 8 streams", "8", ""},
 		{"over budget from the first", calibrated(8), attacks.Peak{Requests: 1, Tokens: 1}, 1, "over budget at every load", "", "over budget at every load", "", "at no load"},

@@ -71,7 +71,7 @@ func (p *program) attackAction(c *cli.Context) error {
 	}
 	gauge.after()
 	err = out.show(p, rep, c.Bool("json"), func(w io.Writer, opts results.TableOptions) error {
-		return errors.Join(rep.WriteLoad(w, opts), gauge.state())
+		return errors.Join(rep.WriteLoad(w, opts), gauge.state(w, opts))
 	})
 	if err = errors.Join(err, closed); err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/failwhale/failwhale/attacks"
@@ -90,11 +91,11 @@ func (g *gauge) say(text string) {
 }
 
 // state writes the timing error of what was measured below it, faintly: it is about us and not about the server.
-func (g *gauge) state() error {
+func (g *gauge) state(w io.Writer, opts results.TableOptions) error {
 	text := g.cal.Stated()
-	if g.colour(g.stdout) {
+	if opts.Color {
 		text = "\x1b[2m" + text + "\x1b[0m"
 	}
-	_, err := fmt.Fprintln(g.stdout, text)
+	_, err := fmt.Fprintln(w, text)
 	return err
 }

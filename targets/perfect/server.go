@@ -122,7 +122,7 @@ func (s *server) close(l net.Listener) error {
 	return l.Close()
 }
 
-// keep takes the stamps of an answer that has ended.
+// keep takes the stamps of an answer.
 func (s *server) keep(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,7 +206,7 @@ func (s *server) answer(ctx context.Context, conn net.Conn, req *http.Request, b
 	s.writers[st.ID%uint64(len(s.writers))].add(st)
 	select {
 	case <-st.done:
-		if !st.Whole {
+		if !st.ended || len(st.out) > 0 {
 			return errConnection
 		}
 		return nil

@@ -12,7 +12,8 @@ const Header = "X-Stamp"
 
 // Stamps are what the server noted since it was last asked.
 type Stamps struct {
-	// Answers that were given to their end, or to that of their connection, in no order.
+	// Answers whose chunks have all been written, or whose connection has ended, in no order. Whoever has read the end
+	// of an answer finds it here.
 	Answers []Answer
 	// CPU is what the server's process has used since it started, in user and kernel mode.
 	CPU time.Duration
@@ -28,7 +29,7 @@ type Answer struct {
 	Due int64
 	// Writes are when each chunk with a token was handed to the kernel. A broken connection has fewer.
 	Writes []int64
-	// Whole: the answer was written to its end.
+	// Whole: all of its chunks were written.
 	Whole bool
 }
 

@@ -54,7 +54,6 @@ func (s *stream) next(now int64) bool {
 	if len(s.out) == 0 {
 		switch k := len(s.Writes); {
 		case s.ended:
-			s.Whole = true
 			return false
 		case k == s.tokens:
 			s.out, s.ended = s.tail, true
@@ -83,8 +82,8 @@ func (s *stream) next(now int64) bool {
 // A writer writes the streams that it is given, each chunk at its time, from one goroutine: one for each
 // stream, with a timer each, would cost more than the writes.
 type writer struct {
-	base  Timebase
-	ended func(*stream) // takes each stream that has come to its end
+	base Timebase
+	keep func(*stream) // takes each stream's stamps, once
 
 	mu    sync.Mutex
 	added []*stream
@@ -93,8 +92,8 @@ type writer struct {
 	queue queue // run's own
 }
 
-func newWriter(base Timebase, ended func(*stream)) *writer {
-	return &writer{base: base, ended: ended, wake: make(chan struct{}, 1)}
+func newWriter(base Timebase, keep func(*stream)) *writer {
+	return &writer{base: base, keep: keep, wake: make(chan struct{}, 1)}
 }
 
 // add hands over a stream.
@@ -133,12 +132,18 @@ func (w *writer) take() {
 }
 
 func (w *writer) step(s *stream, now int64) {
+	if len(s.out) == 0 && len(s.Writes) == s.tokens && !s.Whole {
+		s.Whole = true
+		w.keep(s) // before the tail: a client that has read its answer must find the stamps of it
+	}
 	if s.next(now) {
 		heap.Fix(&w.queue, 0)
 		return
 	}
 	heap.Pop(&w.queue)
-	w.ended(s)
+	if !s.Whole {
+		w.keep(s)
+	}
 	close(s.done)
 }
 
