@@ -183,13 +183,14 @@ type wave struct {
 	period float64 // ns
 	count  float64 // requests of a period
 	swing  float64
-	x      float64 // where when was last, of its period
+	x, y   float64 // where when was last, of its period, and how many of its requests had come
+	slope  float64 // of x by y there
 }
 
 func newWave(s Sine) *wave {
 	return &wave{
 		period: float64(s.Period), count: float64(s.Rate) * s.Period.Seconds(),
-		swing: float64(s.Amplitude) / float64(s.Rate),
+		swing: float64(s.Amplitude) / float64(s.Rate), slope: 1,
 	}
 }
 
@@ -198,14 +199,17 @@ func (w *wave) total(ns float64) float64 {
 	return w.count * (periods + x + w.swing/(2*math.Pi)*(1-math.Cos(2*math.Pi*x)))
 }
 
-// precise ends the search: a step of so much of a period is less than a nanosecond of eleven days.
-const precise = 1e-15
+// closeBy ends the search: the next of Newton's steps would be of the square of that, less than floats can tell.
+const closeBy = 1e-9
 
 func (w *wave) when(n float64) float64 {
 	periods, y := math.Modf(n / w.count)
 	low, high := max(0, y-w.swing/math.Pi), y // as 0 ≤ 1−cos ≤ 2
-	x := min(max(w.x, low), high)             // not far from the last one
-	for range 100 {                           // Newton's steps, and halves where they lead out of what is known
+	x := w.x + (y-w.y)*w.slope                // from the last one, which is near
+	for range 64 {                            // Newton's steps, and halves where they lead out of what is known
+		if !(x >= low && x <= high) {
+			x = (low + high) / 2
+		}
 		sin, cos := math.Sincos(2 * math.Pi * x)
 		over := x + w.swing/(2*math.Pi)*(1-cos) - y
 		if over > 0 {
@@ -213,15 +217,13 @@ func (w *wave) when(n float64) float64 {
 		} else {
 			low = x
 		}
-		next := x - over/(1+w.swing*sin)
-		if !(next >= low && next <= high) {
-			next = (low + high) / 2
-		}
-		if step := math.Abs(next - x); step < precise {
+		w.slope = 1 / (1 + w.swing*sin)
+		step := over * w.slope
+		x -= step
+		if math.Abs(step) < closeBy {
 			break
 		}
-		x = next
 	}
-	w.x = x
-	return (periods + x) * w.period
+	w.x, w.y = min(max(x, low), high), y
+	return (periods + w.x) * w.period
 }

@@ -242,7 +242,9 @@ func (r *reader) jump(m mark) error {
 // read reads the next row; io.EOF: there is none.
 func (r *reader) read() error {
 	line := r.held
-	if r.held = nil; line == nil {
+	if line != nil {
+		r.held = nil
+	} else {
 		var err error
 		if line, err = r.lines.next(); errors.Is(err, io.EOF) {
 			return io.EOF

@@ -77,13 +77,16 @@ func (t table) read(line []byte, into *row) error {
 	if bytes.IndexByte(line, '"') >= 0 {
 		return t.readQuoted(line, into)
 	}
-	rest, more := line, true
-	var field []byte
 	for i := 0; i <= t.last; i++ {
-		if !more {
+		if line == nil {
 			return t.short(i)
 		}
-		field, rest, more = bytes.Cut(rest, []byte{','})
+		field := line
+		if comma := bytes.IndexByte(line, ','); comma >= 0 {
+			field, line = line[:comma], line[comma+1:]
+		} else {
+			line = nil
+		}
 		if err := t.set(i, field, into); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package experiments
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/failwhale/failwhale/attacks"
@@ -12,7 +13,7 @@ import (
 
 // AttackOptions are what Attack may be told beside the load.
 type AttackOptions struct {
-	// Duration is how long load is put on. Required, unless the profile ends by itself.
+	// Duration is how long load is put on, at most. Required, unless the profile ends by itself.
 	Duration time.Duration
 	// SLO is what goodput counts by. Optional.
 	SLO SLO
@@ -29,7 +30,10 @@ type AttackOptions struct {
 // whatever the server said, ExitUndecided if this machine could not, ExitInterrupted if ctx ended before. The
 // error is about cfg, whose Clock, Sink and Run it sets.
 func Attack(ctx context.Context, cfg attacks.Config, opts AttackOptions) (*results.Report, error) {
-	plan := &Plan{Experiment: "attack", Seed: cfg.Seed, SLO: opts.SLO, Phases: PhaseSpec{Baseline: Length{For: opts.Duration}}}
+	if opts.Duration <= 0 && !cfg.Profile.Ends(results.Baseline) {
+		return nil, fmt.Errorf("%s does not end by itself: say for how long", cfg.Profile)
+	}
+	plan := &Plan{Experiment: "attack", Seed: cfg.Seed, SLO: opts.SLO, Attack: AttackSpec{Profile: cfg.Profile}, Phases: PhaseSpec{Baseline: Length{For: opts.Duration}}}
 	r := &Runner{Plan: plan, Progress: opts.Progress}
 	clock := results.NewClock()
 	cfg.Run = nonceRun("attack", clock.Started())
@@ -47,6 +51,33 @@ func Attack(ctx context.Context, cfg attacks.Config, opts AttackOptions) (*resul
 	if err = x.rec.Add(results.Record{Header: header}); err != nil {
 		return nil, err
 	}
-	err = x.play(ctx, func(ctx context.Context) error { return x.phase(ctx, results.Baseline) })
-	return x.judge.Report(), err
+	err = x.play(ctx, func(ctx context.Context) error { return x.load(ctx, opts.Duration) })
+	rep := x.judge.Report()
+	rep.Verdict = results.Undecided // nothing was claimed
+	if rep.Exit == results.ExitHeld {
+		rep.Why = "the load was put on as it was due"
+	}
+	return rep, err
+}
+
+// load puts load on for a time, or until the schedule is at its end if that is sooner; 0: only that ends it.
+func (x *execution) load(ctx context.Context, length time.Duration) error {
+	if err := x.enter(results.Baseline, length); err != nil {
+		return err
+	}
+	x.attack.BeginFor(results.Baseline, length)
+	end := x.clock.Now() + length
+	for !x.attack.Exhausted() {
+		wait := tick
+		if length > 0 {
+			wait = min(tick, end-x.clock.Now())
+		}
+		if wait <= 0 {
+			return nil
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -27,6 +27,7 @@ func (j *Judge) Report() *results.Report {
 		Events:     append([]results.Event{}, j.events...),
 		MeanStream: meanStream(&j.all.whole[inBaseline]),
 		SLO:        j.plan.SLO.String(),
+		ClosedLoop: j.plan.Attack.Profile.Closed(),
 	}
 	if h := j.header; h != nil {
 		r.Started, r.Seed, r.Overrides = h.Started.Round(0).UTC(), h.Seed, maps.Clone(h.Overrides)

@@ -99,7 +99,7 @@ func Load(name string, text []byte, opts LoadOptions) (*Plan, error) {
 	if opts.Kinds == nil {
 		opts.Kinds = faults.Kinds()
 	}
-	d := &decoder{file: name, at: map[string]*yaml.Node{}, active: map[*yaml.Node]bool{}, shapes: shapes()}
+	d := newDecoder(name)
 	plan := &Plan{Source: string(text), Phases: PhaseSpec{Warmup: Length{For: DefaultWarmup}}}
 	d.custom = map[reflect.Type]func(*yaml.Node, string, reflect.Value){
 		reflect.TypeFor[FaultPlan](): faultDecoder{d, opts}.decode,
@@ -109,7 +109,7 @@ func Load(name string, text []byte, opts LoadOptions) (*Plan, error) {
 		return nil, d.problems.sort()
 	}
 	d.value(root, "", reflect.ValueOf(plan).Elem())
-	c := checker{plan: plan, decoder: d, judging: opts.judging}
+	c := checker{plan: plan, decoder: d, judging: opts.judging, totals: map[results.Phase]float64{}}
 	c.check()
 	if opts.judging {
 		d.problems = slices.DeleteFunc(d.problems, func(p Problem) bool {

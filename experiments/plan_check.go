@@ -18,6 +18,7 @@ type checker struct {
 	plan     *Plan
 	judging  bool // only fill in defaults
 	warnings Problems
+	totals   map[results.Phase]float64 // requests of each phase, once somebody has asked
 }
 
 func (c *checker) check() {
@@ -40,6 +41,7 @@ func (c *checker) check() {
 	c.labels()
 	if len(c.problems) == 0 {
 		c.enough()
+		c.trace()
 		c.breaches()
 	}
 }

@@ -38,13 +38,17 @@ func (c *checker) breaches() {
 			continue
 		}
 		path := fmt.Sprintf("guards[%d]", i)
-		problem := Problem{File: c.file, Line: 1, Path: path, Text: fmt.Sprintf(
-			"%s is true of a stack that is well, and a guard ends the run when it is true: write the breach, as in success < 50%% for 5s", g.Text)}
-		if n := c.nodeAt(path); n != nil {
-			problem.Line, problem.Column = n.Line, n.Column
-		}
-		c.warnings = append(c.warnings, problem)
+		c.warn(path, "%s is true of a stack that is well, and a guard ends the run when it is true: write the breach, as in success < 50%% for 5s", g.Text)
 	}
+}
+
+// warn notes a warning at a path.
+func (c *checker) warn(path, format string, args ...any) {
+	problem := Problem{File: c.file, Line: 1, Path: path, Text: fmt.Sprintf(format, args...)}
+	if n := c.nodeAt(path); n != nil {
+		problem.Line, problem.Column = n.Line, n.Column
+	}
+	c.warnings = append(c.warnings, problem)
 }
 
 func (c *checker) enoughIn(path string, h Claim, p results.Phase, role string) {
@@ -61,13 +65,8 @@ func (c *checker) enoughIn(path string, h Claim, p results.Phase, role string) {
 	if have >= float64(need) {
 		return
 	}
-	problem := Problem{File: c.file, Line: 1, Path: path, Text: fmt.Sprintf(
-		"will likely stay undecided: %s%s will have about %.0f samples for it and it takes %d: lengthen phases.%s to %s or raise the rate",
-		p, role, math.Floor(have), need, p, c.lengthFor(need, have, p))}
-	if n := c.nodeAt(path); n != nil {
-		problem.Line, problem.Column = n.Line, n.Column
-	}
-	c.warnings = append(c.warnings, problem)
+	c.warn(path, "will likely stay undecided: %s%s will have about %.0f samples for it and it takes %d: lengthen phases.%s to %s or raise the rate",
+		p, role, math.Floor(have), need, p, c.lengthFor(need, have, p))
 }
 
 // lengthFor is how long p had to be for need samples.
@@ -82,14 +81,14 @@ func (c *checker) lengthFor(need int, have float64, p results.Phase) string {
 // expected is how many requests of one phase a condition will be judged by, on average.
 func (c *checker) expected(cond Condition, p results.Phase) float64 {
 	length := c.plan.Phases.Of(p)
-	total, err := c.plan.Attack.Profile.Expected(p, c.plan.Seed, length.Limit())
-	if err != nil || c.plan.Attack.Profile.Closed() {
-		return math.Inf(1) // nobody knows
-	}
+	total := c.due(p)
 	if u := length.Until; u.Samples > 0 {
 		if part := c.part(u.Labels); part > 0 {
 			total = min(total, float64(u.Samples)/part)
 		}
+	}
+	if math.IsInf(total, 1) {
+		return total
 	}
 	part := c.part(cond.Metric.Labels)
 	switch cond.Worst {
@@ -105,6 +104,19 @@ func (c *checker) expected(cond Condition, p results.Phase) float64 {
 		}
 	}
 	return total * part
+}
+
+// due is how many requests a phase has, on average. +Inf: nobody knows.
+func (c *checker) due(p results.Phase) float64 {
+	if n, known := c.totals[p]; known {
+		return n
+	}
+	n, err := c.plan.Attack.Profile.Expected(p, c.plan.Seed, c.plan.Phases.Of(p).Limit())
+	if err != nil || c.plan.Attack.Profile.Closed() {
+		n = math.Inf(1)
+	}
+	c.totals[p] = n
+	return n
 }
 
 // part is the share of all requests that labels select, as far as the plan tells; else 1.

@@ -3,8 +3,7 @@ package main
 import (
 	"errors"
 	"io"
-	"strings"
-	"time"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -22,26 +21,26 @@ func (p *program) attackCommand() *cli.Command {
 			"failing stream is counted as what it is.\n\n" +
 			"EXAMPLE\n   failwhale attack --rate 5/s --duration 30s --model llama-3.1-8b --key-env OPENAI_API_KEY https://gateway.example\n\n" +
 			"EXIT CODES\n   0 the promised load was put on, whatever the server said · 2 bad usage · 4 it was not · 130 interrupted",
-		Flags: append([]cli.Flag{
+		Flags: slices.Concat(loadFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "key-env", Usage: "send the bearer token that is in environment variable `NAME`"},
 			&cli.StringSliceFlag{Name: "header", Usage: "send `'NAME: VALUE'` with each request; VALUE may hold ${ENV}"},
 			&cli.StringFlag{Name: "ca", Usage: "trust the PEM certificates in `FILE` instead of the system's"},
 			&cli.StringFlag{Name: "model", Usage: "ask for model `NAME`", Value: "default"},
-			&cli.StringFlag{Name: "rate", Usage: "send `N/s` requests, evenly spaced", Value: "10/s"},
-			&cli.BoolFlag{Name: "poisson", Usage: "space them at random, as independent users do"},
-			&cli.DurationFlag{Name: "duration", Usage: "send for `TIME`", Value: 10 * time.Second},
+			&cli.StringFlag{Name: "dialect", Usage: "speak wire format `NAME`: " + dialectNames()},
 			&cli.DurationFlag{Name: "timeout", Usage: "give up a request after `TIME`", Value: attacks.DefaultDeadline},
-			&cli.StringFlag{Name: "workload", Usage: "send what preset `NAME` says: " + strings.Join(attacks.WorkloadPresets(), ", "), Value: attacks.ChatShort},
+			&cli.StringSliceFlag{Name: "metrics", Usage: "read the server's own figures at `URL` beside the load (http://host:8000/metrics); repeat for more"},
 			&cli.IntFlag{Name: "retries", Usage: "retry a failed request up to `N` times, as the SDKs do"},
-			&cli.Uint64Flag{Name: "seed", Usage: "draw arrivals and prompts from seed `N`", Value: 1},
 			&cli.StringFlag{Name: "slo", Usage: "count as goodput what keeps `BOUNDS`, such as ttft=2s,tpot=100ms; also e2e, stall, itl (its mean)"},
 			&cli.BoolFlag{Name: "json", Usage: "write the figures as JSON"},
-		}, exportFlags()...),
+		}, exportFlags()),
 		Action: p.attackAction,
 	}
 }
 
 func (p *program) attackAction(c *cli.Context) error {
+	if c.Bool("dry-run") {
+		return p.dryRun(c)
+	}
 	if c.Args().Len() != 1 {
 		return usage("attack takes one URL, not %d arguments", c.Args().Len())
 	}
@@ -57,23 +56,28 @@ func (p *program) attackAction(c *cli.Context) error {
 	if err != nil {
 		return usage("%w", err)
 	}
+	pages, err := attackMetrics(c.StringSlice("metrics"))
+	if err != nil {
+		return usage("%w", err)
+	}
 	ctx, stop := p.interruptible("stopping the load; once more to exit at once")
 	defer stop()
 	cfg.LookupEnv = p.lookupEnv
-	gauge := p.gauge(attackLoad(&cfg, c.Duration("duration")))
+	length := attackLength(c, cfg.Profile)
+	gauge := p.gauge(attackLoad(&cfg, length))
 	rep, err := experiments.Attack(ctx, cfg, experiments.AttackOptions{
-		Duration: c.Duration("duration"), SLO: slo, Sinks: out.sinks, Progress: gauge.watch(p.progress()),
+		Duration: length, SLO: slo, Sinks: out.sinks, Metrics: pages, Progress: gauge.watch(p.progress()),
 	})
 	p.endProgress()
 	closed := out.close()
-	if err != nil {
+	if rep == nil {
 		return usage("%w", errors.Join(err, closed))
 	}
 	gauge.after()
-	err = out.show(p, rep, c.Bool("json"), func(w io.Writer, opts results.TableOptions) error {
+	shown := out.show(p, rep, c.Bool("json"), func(w io.Writer, opts results.TableOptions) error {
 		return errors.Join(rep.WriteLoad(w, opts), gauge.state(w, opts))
 	})
-	if err = errors.Join(err, closed); err != nil {
+	if err = errors.Join(err, shown, closed); err != nil {
 		return err
 	}
 	return exit(rep.Exit)

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/results"
+)
+
+// dryRun shows what attack would send, and connects to nobody.
+func (p *program) dryRun(c *cli.Context) error {
+	if c.Args().Len() > 1 {
+		return usage("attack takes one URL, not %d arguments", c.Args().Len())
+	}
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return usage("%w", err)
+	}
+	plot := plot{cfg: cfg, limit: attackLength(c, cfg.Profile)}
+	out := bufio.NewWriter(p.stdout)
+	if c.Bool("json") {
+		err = plot.list(out)
+	} else {
+		err = plot.show(out)
+	}
+	if err != nil {
+		return usage("%w", err)
+	}
+	return out.Flush()
+}
+
+// A plot is a schedule to be looked at.
+type plot struct {
+	cfg   attacks.Config
+	limit time.Duration // 0: its own end
+
+	n              int
+	first          []attacks.Request
+	last           time.Duration
+	gaps           float64 // their sum, and that of their squares, in seconds
+	squares        float64
+	prompts, asked lengths
+}
+
+// each calls do with every request of the schedule.
+func (s *plot) each(do func(attacks.Request) error) error {
+	for r, err := range s.cfg.Schedule(results.Baseline) {
+		if err != nil {
+			return err
+		}
+		if s.limit > 0 && r.Due >= s.limit {
+			return nil
+		}
+		if err = do(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// list writes the requests as a trace that --trace replays.
+func (s *plot) list(w io.Writer) error {
+	if _, err := io.WriteString(w, attacks.TraceHeader); err != nil {
+		return err
+	}
+	var line []byte
+	return s.each(func(r attacks.Request) error {
+		line = attacks.AppendTrace(line[:0], r)
+		_, err := w.Write(line)
+		return err
+	})
+}
+
+// shown is how many of the first requests are listed.
+const shown = 10
+
+// show draws the schedule. It goes through it twice: before the end is known there are no bars.
+func (s *plot) show(w io.Writer) error {
+	s.prompts, s.asked = lengths{}, lengths{}
+	if err := s.each(s.measure); err != nil {
+		return err
+	}
+	whole := s.limit
+	if whole == 0 {
+		whole = s.last + 1
+	}
+	fmt.Fprintf(w, "%s, seed %d: %d requests", s.cfg.Profile, s.cfg.Seed, s.n)
+	if s.n == 0 {
+		fmt.Fprintf(w, " in %s\n", whole)
+		return nil
+	}
+	fmt.Fprintf(w, " in %s, %s/s on average\n", whole.Round(time.Millisecond), figure(float64(s.n)/max(whole, time.Second).Seconds()))
+	fmt.Fprintf(w, "gaps: coefficient of variation %s (0 evenly spaced, 1 poisson, more: bursts); from %s to %s\n",
+		s.variation(), s.first[0].Due, s.last)
+	fmt.Fprintf(w, "prompt tokens: %s\noutput tokens: %s\n\n", s.prompts, s.asked)
+	if err := s.bars(w, whole); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%14s %14s %14s\n", "due", "prompt tokens", "output tokens")
+	for _, r := range s.first {
+		fmt.Fprintf(w, "%14s %14d %14d\n", r.Due, r.PromptTokens, r.OutputTokens)
+	}
+	return nil
+}
+
+func (s *plot) measure(r attacks.Request) error {
+	if s.n > 0 {
+		gap := (r.Due - s.last).Seconds()
+		s.gaps += gap
+		s.squares += gap * gap
+	}
+	if s.n++; len(s.first) < shown {
+		r.Blocks = nil // which are its own only for now
+		s.first = append(s.first, r)
+	}
+	s.last = r.Due
+	s.prompts[r.PromptTokens]++
+	s.asked[r.OutputTokens]++
+	return nil
+}
+
+// variation is the standard deviation of the gaps in mean gaps.
+func (s *plot) variation() string {
+	n := float64(s.n - 1)
+	if n < 1 || s.gaps == 0 {
+		return "–"
+	}
+	mean := s.gaps / n
+	return figure(math.Sqrt(max(0, s.squares/n-mean*mean)) / mean)
+}
+
+// Of the histogram: at most so many lines, each at most so wide with its figures.
+const (
+	mostBars = 24
+	barWidth = 50
+)
+
+// bars draws how many requests are due in each piece of time.
+func (s *plot) bars(w io.Writer, whole time.Duration) error {
+	width := niceWidth(whole)
+	counts := make([]int, (whole+width-1)/width)
+	if err := s.each(func(r attacks.Request) error {
+		counts[min(int(r.Due/width), len(counts)-1)]++
+		return nil
+	}); err != nil {
+		return err
+	}
+	most := slices.Max(counts)
+	fmt.Fprintf(w, "%14s %8s\n", "from", "requests")
+	for i, n := range counts {
+		bar := strings.TrimRight(" "+strings.Repeat("█", (n*barWidth+most-1)/most), " ")
+		fmt.Fprintf(w, "%14s %8d%s\n", time.Duration(i)*width, n, bar)
+	}
+	return nil
+}
+
+// niceWidth is the least of 1, 2, 5, 10 … that needs no more bars than there may be; from a minute on in minutes.
+func niceWidth(whole time.Duration) time.Duration {
+	for unit := time.Microsecond; ; unit *= 10 {
+		for _, width := range []time.Duration{unit, 2 * unit, 5 * unit} {
+			if width >= whole/mostBars && (width < time.Minute || width%time.Minute == 0) {
+				return width
+			}
+		}
+		if unit == 10*time.Second {
+			unit = 6 * time.Second // times ten is a minute
+		}
+	}
+}
+
+// lengths counts how many requests have each length.
+type lengths map[int]int
+
+// String gives median, 90th percentile and maximum.
+func (l lengths) String() string {
+	total := 0
+	for _, n := range l {
+		total += n
+	}
+	sorted := slices.Sorted(maps.Keys(l))
+	at := func(q float64) int {
+		rank := int(math.Ceil(q * float64(total)))
+		for _, length := range sorted {
+			if rank -= l[length]; rank <= 0 {
+				return length
+			}
+		}
+		return 0
+	}
+	return fmt.Sprintf("p50 %d, p90 %d, max %d", at(0.5), at(0.9), at(1))
+}
+
+// figure writes three digits.
+func figure(x float64) string {
+	switch {
+	case x >= 100 || x == 0:
+		return fmt.Sprintf("%.0f", x)
+	case x >= 10:
+		return fmt.Sprintf("%.1f", x)
+	}
+	return fmt.Sprintf("%.3g", x)
+}

@@ -1,0 +1,56 @@
+package experiments
+
+import (
+	"reflect"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/results"
+)
+
+// ParseProfile reads a profile as an experiment file has it: {poisson: {rate: 100/s}}. Name is where the text
+// is from, for messages; an error is Problems.
+func ParseProfile(name, text string) (attacks.Profile, error) {
+	d := newDecoder(name)
+	var p attacks.Profile
+	if root := d.parse([]byte(text)); root != nil {
+		d.value(root, "", reflect.ValueOf(&p).Elem())
+	}
+	if len(d.problems) > 0 {
+		return attacks.Profile{}, d.problems.sort()
+	}
+	return p, nil
+}
+
+func newDecoder(file string) *decoder {
+	return &decoder{file: file, at: map[string]*yaml.Node{}, active: map[*yaml.Node]bool{}, shapes: shapes()}
+}
+
+// trace warns of a trace that cannot be read here, and of one that is over before a phase is. It reads as much of
+// it as the longest phase will.
+func (c *checker) trace() {
+	trace := attacks.Profile{Trace: c.plan.Attack.Profile.Trace}
+	if trace.Trace == nil {
+		return
+	}
+	var longest, last time.Duration
+	for _, p := range results.JudgedPhases() {
+		longest = max(longest, c.plan.Phases.Of(p).Limit())
+	}
+	for a, err := range trace.Arrivals(results.Baseline, c.plan.Seed) {
+		if err != nil {
+			c.warn("attack.profile.trace.file", "%s", err)
+			return
+		}
+		if last = a.At; last >= longest {
+			return
+		}
+	}
+	for _, p := range results.JudgedPhases() {
+		if limit := c.plan.Phases.Of(p).Limit(); limit > last {
+			c.warn("phases."+string(p), "lasts %s, and the trace is over after %s: nothing is sent in the rest of it", limit, last)
+		}
+	}
+}
