@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,18 +28,72 @@ func exportFlags() []cli.Flag {
 // exports are what samples go to beside the judge.
 type exports struct {
 	sinks []results.Sink
-	files []exportFile
+	files []*exportFile
 	csv   *results.SamplesCSV // nil: not asked for
 	vllm  *results.VLLM       // nil: not asked for
 }
 
-// An exportFile is a file and what writes it.
+// An exportFile is a file that keeps what it held until something new is written.
 type exportFile struct {
-	file   *os.File
-	writer io.Closer
+	file    *os.File  // not embedded: its other ways to write would go past Write
+	sink    io.Closer // what writes it
+	regular bool      // there is something to keep
+	created bool      // by us
+	emptied bool
 }
 
-// openExports creates the files that the flags name: what cannot be written is said before anything is sent.
+// openExport opens a file to be written, and changes nothing in it.
+func openExport(path string) (*exportFile, error) {
+	f := &exportFile{}
+	_, err := os.Lstat(path)
+	f.created = errors.Is(err, fs.ErrNotExist)
+	if f.file, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644); err != nil {
+		return nil, err
+	}
+	info, err := f.file.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.file.Close())
+	}
+	f.regular = info.Mode().IsRegular()
+	return f, nil
+}
+
+// Write replaces what the file held.
+func (f *exportFile) Write(p []byte) (int, error) {
+	if err := f.empty(); err != nil {
+		return 0, err
+	}
+	return f.file.Write(p)
+}
+
+func (f *exportFile) empty() error {
+	if f.emptied || !f.regular {
+		return nil
+	}
+	f.emptied = true
+	return f.file.Truncate(0)
+}
+
+// finish writes what is left, and closes the file.
+func (f *exportFile) finish() error {
+	err := errors.Join(f.sink.Close(), f.empty(), f.file.Close())
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.file.Name(), err)
+	}
+	return nil
+}
+
+// drop closes the file and leaves things as they were.
+func (f *exportFile) drop() error {
+	err := f.file.Close()
+	if f.created {
+		err = errors.Join(err, os.Remove(f.file.Name()))
+	}
+	return err
+}
+
+// openExports opens the files that the flags name: what cannot be written is said before anything is sent. Whoever calls it
+// calls close or drop.
 func openExports(c *cli.Context, slo experiments.SLO, url string) (*exports, error) {
 	e := &exports{}
 	toVegeta, toCSV := c.String("vegeta"), c.String("samples")
@@ -52,18 +107,18 @@ func openExports(c *cli.Context, slo experiments.SLO, url string) (*exports, err
 	if toVegeta != "" && filepath.Clean(toVegeta) == filepath.Clean(toCSV) {
 		return nil, fmt.Errorf("--vegeta and --samples both name %s: give them two files", toVegeta)
 	}
-	err := e.create(toVegeta, func(f *os.File) writingSink {
+	err := e.create(toVegeta, func(f io.Writer) writingSink {
 		name := strings.TrimSuffix(filepath.Base(toVegeta), filepath.Ext(toVegeta))
 		return attacks.NewVegetaFile(f, name, url)
 	})
 	if err == nil {
-		err = e.create(toCSV, func(f *os.File) writingSink {
+		err = e.create(toCSV, func(f io.Writer) writingSink {
 			e.csv = results.NewSamplesCSV(f)
 			return e.csv
 		})
 	}
 	if err != nil {
-		return nil, errors.Join(err, e.close())
+		return nil, errors.Join(err, e.drop())
 	}
 	return e, nil
 }
@@ -75,16 +130,17 @@ type writingSink interface {
 }
 
 // create makes a file and its sink; no path, no file.
-func (e *exports) create(path string, sink func(*os.File) writingSink) error {
+func (e *exports) create(path string, sink func(io.Writer) writingSink) error {
 	if path == "" {
 		return nil
 	}
-	f, err := os.Create(path)
+	f, err := openExport(path)
 	if err != nil {
 		return err
 	}
 	s := sink(f)
-	e.sinks, e.files = append(e.sinks, s), append(e.files, exportFile{f, s})
+	f.sink = s
+	e.sinks, e.files = append(e.sinks, s), append(e.files, f)
 	return nil
 }
 
@@ -101,13 +157,17 @@ func (e *exports) add(rec results.Record) error {
 func (e *exports) close() error {
 	var errs []error
 	for _, f := range e.files {
-		for _, err := range []error{f.writer.Close(), f.file.Close()} {
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", f.file.Name(), err))
-			}
-		}
+		errs = append(errs, f.finish())
 	}
-	e.files = nil
+	return errors.Join(errs...)
+}
+
+// drop leaves the files as they were: nothing was begun.
+func (e *exports) drop() error {
+	var errs []error
+	for _, f := range e.files {
+		errs = append(errs, f.drop())
+	}
 	return errors.Join(errs...)
 }
 
