@@ -18,7 +18,8 @@ type OpenAIChat struct{}
 func (OpenAIChat) Name() string { return "openai-chat" }
 
 // Encode asks for one streamed answer of at most p.MaxTokens. It says max_tokens:
-// llama.cpp and Ollama ignore max_completion_tokens and never end.
+// llama.cpp and Ollama ignore max_completion_tokens and never end. It asks for nothing
+// that only some servers know.
 func (OpenAIChat) Encode(p Prompt) (path string, body []byte, err error) {
 	body, err = json.Marshal(map[string]any{
 		"model":          p.Model,
