@@ -37,11 +37,15 @@ func Attack(ctx context.Context, cfg attacks.Config, opts AttackOptions) (*resul
 	r := &Runner{Plan: plan, Progress: opts.Progress}
 	clock := results.NewClock()
 	cfg.Run = nonceRun("attack", clock.Started())
-	x, err := r.aim(clock, cfg, opts.Sinks...)
+	x, err := r.aim(clock, cfg, opts.Metrics, opts.Sinks...)
 	if err != nil {
 		return nil, err
 	}
-	stack, err := json.Marshal(targets.Handle{Endpoints: map[string]targets.Endpoint{"": {URL: cfg.Endpoint.URL}}})
+	pages := map[string]targets.Metrics{}
+	for name, m := range opts.Metrics { // without what may be secret
+		pages[name] = targets.Metrics{URL: bare(m.URL), Labels: m.Labels}
+	}
+	stack, err := json.Marshal(targets.Handle{Endpoints: map[string]targets.Endpoint{"": {URL: cfg.Endpoint.URL}}, Metrics: pages})
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ func (j *Judge) Report() *results.Report {
 	}
 	lag := j.lag()
 	r.Lag = lag.Quantiles()
+	r.Server, r.Self = j.beside.stats(j.line, r.Lag), j.self.report()
 	for _, f := range j.faults {
 		r.Faults = append(r.Faults, f.report)
 	}

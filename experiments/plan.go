@@ -143,6 +143,7 @@ func shapes() map[reflect.Type]shape {
 		reflect.TypeFor[attacks.Trace]():      {required: []string{"file"}},
 		reflect.TypeFor[targets.Spec]():       {oneOf: []string{"reference", "attach", "endpoints"}},
 		reflect.TypeFor[targets.Endpoint]():   {required: []string{"url"}},
+		reflect.TypeFor[targets.Metrics]():    {required: []string{"url"}},
 		reflect.TypeFor[targets.Store]():      {oneOf: []string{"url", "file"}},
 		reflect.TypeFor[targets.Dependency](): {required: []string{"control", "links"}},
 		reflect.TypeFor[targets.GPU]():        {required: []string{"uuid"}},

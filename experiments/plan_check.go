@@ -33,6 +33,7 @@ func (c *checker) check() {
 	c.clients()
 	c.endpoint()
 	c.dialects()
+	c.metrics()
 	c.secrets()
 	c.phases()
 	c.faults()

@@ -30,6 +30,11 @@ func (c *checker) secrets() {
 			}
 		}
 	}
+	for name, page := range stack.Metrics {
+		path := join("stack.metrics", name)
+		c.secretKey(join(path, "key"), page.Key)
+		c.secretURL(join(path, "url"), page.URL, "write key: ${NAME}")
+	}
 	for name, store := range stack.Stores {
 		c.secretURL(join(join("stack.stores", name), "url"), store.URL, noSecret)
 		c.secretURL(join(join("stack.stores", name), "readers"), store.Readers, noSecret)

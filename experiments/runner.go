@@ -144,6 +144,7 @@ type execution struct {
 	judge  *Judge
 	recent *recent
 	attack *attacks.Attack
+	beside *readings
 	reaper *faults.Reaper // nil: the plan has no faults
 
 	mu    sync.Mutex    // guards what the watcher shows
@@ -166,17 +167,18 @@ func (r *Runner) begin(log results.Sink) (*execution, error) {
 	}
 	x, err := r.aim(clock, attacks.Config{
 		Endpoint: endpoint,
-		Profile: r.Plan.Attack.Profile, Workload: r.Plan.Attack.Workload, Clients: r.Plan.Attack.Clients,
+		Profile:  r.Plan.Attack.Profile, Workload: r.Plan.Attack.Workload, Clients: r.Plan.Attack.Clients,
 		Seed: r.Plan.Seed, Run: nonceRun(r.run(), clock.Started()), LookupEnv: r.LookupEnv,
-	}, log)
+	}, r.Stack.Handle().Metrics, log)
 	if err != nil {
 		return nil, err
 	}
 	return x, x.rec.Add(results.Record{Header: header})
 }
 
-// aim joins an attack with those who look at it: the log, the judge, the progress line.
-func (r *Runner) aim(clock results.Clock, cfg attacks.Config, logs ...results.Sink) (*execution, error) {
+// aim joins an attack with those who look at it, the log, the judge and the progress line, and with what is read
+// beside it.
+func (r *Runner) aim(clock results.Clock, cfg attacks.Config, pages map[string]targets.Metrics, logs ...results.Sink) (*execution, error) {
 	x := &execution{Runner: r, clock: clock, judge: NewJudge(r.Plan), recent: &recent{}, doing: Preparing}
 	sinks := append(logs, x.judge)
 	if r.Progress != nil {
@@ -188,7 +190,8 @@ func (r *Runner) aim(clock results.Clock, cfg attacks.Config, logs ...results.Si
 	if x.attack, err = attacks.New(cfg); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
-	return x, nil
+	x.beside, err = newReadings(pages, clock, x.rec, cfg.LookupEnv)
+	return x, err
 }
 
 func (r *Runner) header(clock results.Clock) (*results.Header, error) {
@@ -229,6 +232,7 @@ func (x *execution) play(ctx context.Context, script func(context.Context) error
 		defer recovered(abort)
 		x.watch(watching, abort)
 	}()
+	x.beside.start(background, abort)
 	why := errPanic
 	defer func() {
 		err = errors.Join(err, x.revertAll(phases))
@@ -241,6 +245,7 @@ func (x *execution) play(ctx context.Context, script func(context.Context) error
 			cut()
 		}
 		err = errors.Join(err, x.endLoad(ctx, attacked, cut, early))
+		x.beside.end()
 		stopWatching()
 		<-watched
 		abort(nil)

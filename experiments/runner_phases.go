@@ -21,6 +21,7 @@ func (x *execution) enter(phase results.Phase, limit time.Duration) error {
 	x.mu.Lock()
 	x.now, x.ends, x.doing = phase, x.clock.Now()+limit, ""
 	x.mu.Unlock()
+	x.beside.servers.Nudge()
 	return x.tell(results.Event{Kind: results.EventPhase, Phase: phase})
 }
 
@@ -92,6 +93,7 @@ func (x *execution) endLoad(ctx context.Context, attack <-chan struct{}, cut fun
 	x.attack.Stop()
 	x.busy(Draining)
 	err := x.tell(results.Event{Kind: results.EventLoadEnd})
+	x.beside.servers.Nudge()
 	select {
 	case <-attack:
 	case <-ctx.Done():

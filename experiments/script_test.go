@@ -20,11 +20,12 @@ func sec(x float64) time.Duration { return time.Duration(x * float64(time.Second
 
 // A script is a run made by hand: its records, put in the order in which a recorder writes them.
 type script struct {
-	plan    string
-	events  []results.Event
-	samples []*results.Sample
-	killed  bool   // the log is torn after the last record
-	stack   string // of the header, as JSON
+	plan     string
+	events   []results.Event
+	samples  []*results.Sample
+	readings []*results.Reading
+	killed   bool   // the log is torn after the last record
+	stack    string // of the header, as JSON
 }
 
 // The marks of an ordinary run of a plan with one fault named f.
@@ -124,6 +125,9 @@ func failed(due, done float64, o results.Outcome) *results.Sample {
 
 func (s *script) add(samples ...*results.Sample) { s.samples = append(s.samples, samples...) }
 
+// read adds what a page of metrics said.
+func (s *script) read(r *results.Reading) { s.readings = append(s.readings, r) }
+
 // load adds rate requests a second that are due in [from, to), each as sample makes it.
 func (s *script) load(from, to, rate float64, sample func(due float64) *results.Sample) {
 	for i := 0; ; i++ {
@@ -150,6 +154,9 @@ func (s *script) records() []results.Record {
 	var rest []timed
 	for i := range s.events {
 		rest = append(rest, timed{s.events[i].At, results.Record{Event: &s.events[i]}})
+	}
+	for _, r := range s.readings {
+		rest = append(rest, timed{r.At, results.Record{Reading: r}})
 	}
 	for i, x := range s.samples {
 		x.Index = uint64(i)

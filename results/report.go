@@ -105,6 +105,13 @@ type Report struct {
 	Events   []Event       `json:"events"` // phases, guards, gates, errors: the run's own story, without the faults' events
 	// Lag is our own lateness over all judged phases.
 	Lag Quantiles `json:"lag"`
+	// ClosedLoop: the load was users who wait for their answers. A request was due when it was sent: Lag is 0, and
+	// what a slow stack kept from being asked is in no figure.
+	ClosedLoop bool `json:"closed_loop,omitempty"`
+	// Server is what the stack's servers say of themselves, by labels and phase, beside what we saw of them; Self what
+	// this process says of itself, nil in logs that have none of it.
+	Server []ServerStats `json:"server"`
+	Self   *SelfStats    `json:"self,omitempty"`
 	// SLO is what goodput counts by, as a user writes it: "ttft=2s,tpot=100ms". Empty: nothing was asked for.
 	SLO string `json:"slo,omitempty"`
 	// MeanStream is the mean time from Sent to Done of complete requests in baseline; with it

@@ -18,21 +18,21 @@ type ServerStats struct {
 	// Restarts counts how often a page's counters began anew.
 	Restarts int `json:"restarts,omitempty"`
 	// Running and Waiting are requests, over all pages; KVUsage is a share, of the fullest.
-	Running Level `json:"running"`
-	Waiting Level `json:"waiting"`
-	KVUsage Level `json:"kv_usage"`
+	Running Level `json:"running,omitzero"`
+	Waiting Level `json:"waiting,omitzero"`
+	KVUsage Level `json:"kv_usage,omitzero"`
 	// TTFT counts from the request's arrival at the server.
-	TTFT      ServerTimes `json:"ttft"`
-	ITL       ServerTimes `json:"itl"`
-	TPOT      ServerTimes `json:"tpot"`
-	E2E       ServerTimes `json:"e2e"`
-	QueueTime ServerTimes `json:"queue_time"`
+	TTFT      ServerTimes `json:"ttft,omitzero"`
+	ITL       ServerTimes `json:"itl,omitzero"`
+	TPOT      ServerTimes `json:"tpot,omitzero"`
+	E2E       ServerTimes `json:"e2e,omitzero"`
+	QueueTime ServerTimes `json:"queue_time,omitzero"`
 	// Counts are by how much counters have grown, by signal: output_tokens, preemptions.
 	Counts map[string]float64 `json:"counts,omitempty"`
 	// Ours is what we saw meanwhile.
 	Ours OursStats `json:"ours"`
 	// Apart is the mean of Ours.TTFT less that of TTFT: what lies between us and the server.
-	Apart Seconds `json:"apart"`
+	Apart Seconds `json:"apart,omitzero"`
 	// Notes say what differences may mean, where they are large.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -57,8 +57,8 @@ type Level struct {
 type ServerTimes struct {
 	N    uint64         `json:"n"`
 	Mean Seconds        `json:"mean"`
-	P50  BucketQuantile `json:"p50"`
-	P99  BucketQuantile `json:"p99"`
+	P50  BucketQuantile `json:"p50,omitzero"`
+	P99  BucketQuantile `json:"p99,omitzero"`
 }
 
 // Times sums a histogram up.

@@ -33,7 +33,7 @@ const (
 func (r *Report) WriteTable(w io.Writer, opts TableOptions) error {
 	s := newScreen(opts)
 	for _, part := range []func(*screen) error{
-		r.headline, r.hypotheses, r.faultTable, r.notes, r.phaseTable, r.outcomeTable, r.sliceTable,
+		r.headline, r.hypotheses, r.faultTable, r.notes, r.phaseTable, r.selfLine, r.outcomeTable, r.sliceTable, r.serverTable,
 	} {
 		if err := part(s); err != nil {
 			return err

@@ -45,18 +45,24 @@ func (r *Report) serverTable(s *screen) error {
 	return nil
 }
 
+// nameWidth is what the other columns leave for the name of a server.
+const nameWidth = 24
+
 // blankAgain says a name once.
 func blankAgain(name, last string) string {
 	if name == last {
 		return ""
 	}
-	return short(name, 24)
+	return short(name, nameWidth)
 }
 
 // name tells a server from the others.
 func (s *ServerStats) name() string {
+	if len(s.Labels) == 0 && len(s.Sources) > 1 {
+		return fmt.Sprintf("%d pages", len(s.Sources))
+	}
 	if len(s.Labels) == 0 {
-		return plain(strings.Join(s.Sources, ", "))
+		return plain(strings.Join(s.Sources, ""))
 	}
 	var parts []string
 	for _, label := range slices.Sorted(maps.Keys(s.Labels)) {

@@ -34,7 +34,10 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "written": written, "inforce": inForce, "ask": ask, "unpack": unpack, "listening": listening,
+			"exits": exits, "written": written, "inforce": inForce, "ask": ask, "unpack": unpack, "listening": listening, "agrees": agrees,
+			"page": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Setenv("PAGE", metricsPage(ts.ReadFile(args[0])))
+			},
 			"url": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv("URL", frontDoor(ts.ReadFile(args[0])))
 			},

@@ -1,0 +1,62 @@
+package experiments
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/failwhale/failwhale/results"
+)
+
+// A difference between a server's median TTFT and ours is worth a sentence where ours lies outside the bucket of
+// theirs, so that it is none of the buckets' making, and by more than apartLeast or by more than apartShare of theirs.
+// Less is the network's and the HTTP front's usual part.
+const (
+	apartLeast = results.Seconds(0.050)
+	apartShare = 0.20
+	// tokensShare is how far apart the two counts of tokens may be for the seconds at the borders of a phase.
+	tokensShare = 0.05
+	// fewTokens are too few to compare shares of.
+	fewTokens = 100
+)
+
+// notesOn says what the differences between a server's figures and ours may mean.
+func notesOn(s *results.ServerStats, lag results.Quantiles) []string {
+	var notes []string
+	for _, note := range []string{noteOnTTFT(s, lag), noteOnTokens(s)} {
+		if note != "" {
+			notes = append(notes, note)
+		}
+	}
+	return notes
+}
+
+func noteOnTTFT(s *results.ServerStats, lag results.Quantiles) string {
+	theirs, ours := s.TTFT.P50, s.Ours.TTFT.P50
+	if !theirs.Known() || s.Ours.TTFT.N == 0 || ours > theirs.From && ours <= theirs.To {
+		return ""
+	}
+	apart := ours - theirs.Value
+	if size := results.Seconds(math.Abs(float64(apart))); size <= apartLeast && size <= apartShare*theirs.Value {
+		return ""
+	}
+	if apart < 0 {
+		return fmt.Sprintf("its own TTFT (p50 %s) is %s longer than ours: it has seen other requests than we did, or measures something else",
+			theirs.Value, -apart)
+	}
+	return fmt.Sprintf("its own TTFT (p50 %s) is %s shorter than ours: between the two lie the network, what stands in front of it, and our own lag (p99 %s)",
+		theirs.Value, apart, lag.P99)
+}
+
+func noteOnTokens(s *results.ServerStats) string {
+	theirs, told := s.Counts[results.SignalOutputTokens]
+	ours := s.Ours.Tokens
+	switch {
+	case !told || max(theirs, ours) < fewTokens || math.Abs(theirs-ours) <= tokensShare*max(theirs, ours):
+		return ""
+	case theirs < ours:
+		return "it counts fewer tokens than came to us: some servers count when a request ends, and those of a cancelled or failed one never; " +
+			"what was counted between the last reading and a server's death is lost"
+	default:
+		return "it counts more tokens than came to us: it serves others too, or made some that did not reach us"
+	}
+}
