@@ -80,7 +80,8 @@
 //
 // tsenart/vegeta drives: it starts workers as they are needed and has no limit of
 // its own. What it measures is not used (its latency runs from the send to the last
-// byte), and neither is its sleep, which cannot be woken: our Pacer waits instead.
+// byte), and neither is its sleep, which cannot be woken: our Pacer waits instead. Its
+// encoder writes VegetaFile: our samples in its format, as the status codes that it knows.
 // golang.org/x/net/http/httpguts checks header names and values as net/http does.
 // golang.org/x/sys/unix has the timerfd.
 package attacks

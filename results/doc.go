@@ -13,7 +13,8 @@
 //	attacks ─ Sample ─┐
 //	faults  ─ Event  ─┼─► Recorder (one lock, one clock) ─► Log · live judge · progress
 //	                                                          │
-//	                                     ReadLog ─► judge ─► Report ─► WriteTable · WriteJSON
+//	                                     ReadLog ─► judge ─► Report ─► WriteTable · WriteLoad · WriteJSON
+//	                                              └─► SamplesCSV · VLLM (and attacks.VegetaFile)
 //
 // # Why a recorder stamps events
 //
@@ -42,6 +43,20 @@
 // refusal (429, 503) is an answer: it counts in success alone. The silence
 // before a failed stream's end is a stall. Quantiles are by nearest rank over
 // all values, finite or not. Chunks that arrived in one read are one arrival.
+//
+// # Both clocks, and what was counted
+//
+// TTFT and E2E are reported from Due and from Sent: the first is what a user waited, the second what the server
+// can help; the Lag between them is ours. A report says who counted the tokens (Usage.Source), how many
+// a chunk had and how many chunks came in one read with another, because an ITL is the time between chunks.
+//
+// # For other tools
+//
+// The JSON of a Report is its fields, in their order: times are Seconds, a number or "inf"; names ending in _ns
+// are nanoseconds; shares are 0 to 1; lists are never null. Fields are added, and none that was released changes its
+// meaning while Version stays. SamplesCSV is a row a request. VLLM says what vLLM's benchmark would
+// have said of the same requests: where its definitions are not ours, nobody has to guess which of two numbers
+// is wrong. All of them are Sinks that see each record once, so that they work live and over a log.
 //
 // # Libraries
 //
