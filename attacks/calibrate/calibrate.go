@@ -47,7 +47,7 @@ type Budget struct {
 func DefaultBudget() Budget { return Budget{TTFT: 1e-3, ITL: 0.5e-3, P99: 15e-3} }
 
 // DefaultStreams are the levels of a calibration.
-func DefaultStreams() []int { return []int{8, 64, 250, 500, 1000, 2000, 4000, 8000} }
+func DefaultStreams() []int { return []int{8, 64, 250, 500, 1000, 1500, 2000, 4000, 8000} }
 
 // QuickStreams are those of a short one.
 func QuickStreams() []int { return []int{8, 250, 1000} }

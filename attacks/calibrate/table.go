@@ -49,23 +49,32 @@ func (c *Calibration) Verdict() string {
 }
 
 func (c *Calibration) errorTable(out io.Writer) error {
-	fmt.Fprintf(out, "\nTIMING  p50 / p99, against the server's own stamps; a token each %v in every stream\n", c.Interval)
+	fmt.Fprintf(out, "\nTIMING  p50 / p99, against the server's own stamps; a token each %v in every stream; server late: p99\n", c.Interval)
 	var rows [][]string
 	for _, l := range c.Levels {
-		within := "✓ within budget"
+		within := "✓ within"
 		if !l.Within {
-			within = "✗ " + l.Why
+			within = "✗ over"
 		}
 		rows = append(rows, []string{
 			fmt.Sprint(l.Streams), fmt.Sprint(l.Requests), pair(l.TTFT), pair(l.ITL), pair(l.Delay), pair(l.Lag), l.ServerLate.P99.String(), within,
 		})
 	}
-	header := []string{"streams", "n", "ttft error", "itl error", "delivery", "lag", "server late p99", ""}
+	header := []string{"streams", "n", "ttft error", "itl error", "delivery", "lag", "server late", "budget"}
 	if err := results.Table(out, header, rows); err != nil {
 		return err
 	}
+	c.notes(out)
+	return nil
+}
+
+// notes say below the errors why levels were over budget, and what else was in the way.
+func (c *Calibration) notes(out io.Writer) {
 	var late, disturbed []string
 	for _, l := range c.Levels {
+		if l.Why != "" {
+			fmt.Fprintf(out, " ✗ %d streams: %s\n", l.Streams, l.Why)
+		}
 		if l.ServerLate.P99 > lateServer {
 			late = append(late, fmt.Sprint(l.Streams))
 		}
@@ -79,7 +88,6 @@ func (c *Calibration) errorTable(out io.Writer) error {
 	if len(disturbed) > 0 {
 		fmt.Fprintf(out, " Other processes used %s streams: calibrate again when the machine is quiet.\n", strings.Join(disturbed, ", "))
 	}
-	return nil
 }
 
 // manyOthers is the part of the cores whose use by others is worth a word.
