@@ -100,13 +100,20 @@ func (c *Calibration) costTable(out io.Writer) error {
 	fmt.Fprintf(out, "\nCOST  of this process; the cores of the server, and of all others, beside it\n")
 	var rows [][]string
 	for _, l := range c.Levels {
+		memory := fmt.Sprintf("%.0f", kib(l.ResidentPerStream))
+		if l.Streams < manyStreams {
+			memory = "–"
+		}
 		rows = append(rows, []string{
 			fmt.Sprint(l.Streams), fmt.Sprintf("%.0f", l.ChunksPerSecond), fmt.Sprintf("%.2f", l.Cores), fmt.Sprintf("%.2f", l.ServerCores), fmt.Sprintf("%.2f", l.OtherCores), fmt.Sprintf("%.0f", l.ChunksPerCPUSecond),
-			fmt.Sprintf("%.0f", kib(l.ResidentPerStream)), fmt.Sprint(l.GC.N), l.GC.P99.String(),
+			memory, fmt.Sprint(l.GC.N), l.GC.P99.String(),
 		})
 	}
 	return results.Table(out, []string{"streams", "chunks/s", "cores", "the server's", "others'", "chunks per CPU-second", "KiB a stream", "gc pauses", "gc p99"}, rows)
 }
+
+// manyStreams are enough for the memory of one to be seen beside that of the attack itself.
+const manyStreams = 100
 
 func pair(q results.Quantiles) string { return fmt.Sprintf("%v / %v", q.P50, q.P99) }
 

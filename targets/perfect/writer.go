@@ -71,10 +71,8 @@ func (s *stream) next(now int64) bool {
 		s.due = now + int64(retry)
 	case s.err != nil:
 		return false
-	case len(s.Writes) < s.tokens:
+	case len(s.Writes) < s.tokens: // else the tail is due at once, in a write of its own
 		s.due = s.Due + int64(len(s.Writes))*int64(s.interval)
-	default:
-		s.due = now // the tail follows at once, in a write of its own
 	}
 	return true
 }
@@ -114,8 +112,8 @@ func (w *writer) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		w.take()
 		round := w.base.Now()
-		for now := round; len(w.queue) > 0 && w.queue[0].due <= now; now = w.base.Now() {
-			w.step(w.queue[0], now)
+		for len(w.queue) > 0 && w.queue[0].due <= round { // what is due later waits: where all are late, a round still ends
+			w.step(w.queue[0], w.base.Now())
 		}
 		w.wait(ctx, timer, round+int64(tick))
 	}
