@@ -45,8 +45,12 @@ func (j *Judge) generatorBound() string {
 		if late == 0 || lag.N() < lagRequests && late == 1 || float64(late) <= lagShare*float64(lag.N()) {
 			continue
 		}
-		return fmt.Sprintf("%s: %d of %d requests of the %s phase were sent over %s late (p99 %s), so the figures tell of this machine and not of the stack",
-			generatorBound, late, lag.N(), p.name(), lagBound, results.Seconds(lag.Quantile(0.99)))
+		of := fmt.Sprintf(" of the %s phase", p.name())
+		if j.plan.Phases.Fault.Limit() == 0 { // an attack: it has no phases to speak of
+			of = ""
+		}
+		return fmt.Sprintf("%s: %d of %d requests%s were sent over %s late (p99 %s), so the figures tell of this machine and not of the stack",
+			generatorBound, late, lag.N(), of, lagBound, results.Seconds(lag.Quantile(0.99)))
 	}
 	return ""
 }

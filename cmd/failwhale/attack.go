@@ -66,13 +66,13 @@ func (p *program) attackAction(c *cli.Context) error {
 	length := attackLength(c, cfg.Profile)
 	gauge := p.gauge(attackLoad(&cfg, length))
 	rep, err := experiments.Attack(ctx, cfg, experiments.AttackOptions{
-		Duration: length, SLO: slo, Sinks: out.sinks, Metrics: pages, Progress: gauge.watch(p.progress()),
+		Duration: length, SLO: slo, Sinks: out.sinks, Metrics: pages, Progress: gauge.watch(unphased(p.progress())),
 	})
 	p.endProgress()
-	closed := out.close()
 	if rep == nil {
-		return usage("%w", errors.Join(err, closed))
+		return usage("%w", errors.Join(err, out.drop()))
 	}
+	closed := out.close()
 	gauge.after()
 	shown := out.show(p, rep, c.Bool("json"), func(w io.Writer, opts results.TableOptions) error {
 		return errors.Join(rep.WriteLoad(w, opts), gauge.state(w, opts))

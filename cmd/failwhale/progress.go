@@ -49,6 +49,14 @@ func (p *program) progress() func(experiments.Snapshot) {
 	}
 }
 
+// unphased shows a load that has no phases.
+func unphased(show func(experiments.Snapshot)) func(experiments.Snapshot) {
+	return func(s experiments.Snapshot) {
+		s.Phase = "attack"
+		show(s)
+	}
+}
+
 // plainEvery is how many snapshots make one line where the line cannot be written over.
 const plainEvery = 5
 
