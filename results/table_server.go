@@ -3,6 +3,7 @@ package results
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 )
@@ -37,7 +38,7 @@ func (r *Report) serverTable(s *screen) error {
 		g.add(append([]string{blankAgain(name, last), string(it.Phase)}, it.cells()...)...)
 		last = name
 	}
-	s.title("SERVER", "  its own figures beside ours: ttft from its arrival there, and from sent; p50 from buckets; waiting and kv: most")
+	s.title("SERVER", "  its own figures beside ours: ttft from arrival there, and from sent; p50 by buckets; waiting, kv: most")
 	if err := s.table(g); err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func (r *Report) serverTable(s *screen) error {
 }
 
 // nameWidth is what the other columns leave for the name of a server.
-const nameWidth = 24
+const nameWidth = 18
 
 // blankAgain says a name once.
 func blankAgain(name, last string) string {
@@ -86,7 +87,10 @@ func (s *ServerStats) cells() []string {
 	if s.TTFT.N > 0 && s.Ours.TTFT.N > 0 {
 		apart = signed(s.Apart)
 	}
-	if q := s.TTFT.P50; q.Known() {
+	switch q := s.TTFT.P50; {
+	case math.IsInf(float64(q.To), 1):
+		p50 = ">" + q.Value.String()
+	case q.Known():
 		p50 = q.Value.String()
 	}
 	tokens, told := s.Counts[SignalOutputTokens]

@@ -94,11 +94,11 @@ func (m Metrics) key(lookup func(string) (string, bool)) (string, error) {
 	if !opened || !closed || name == "" {
 		return "", errors.New("key is written out: put it into an environment variable and write ${NAME}")
 	}
-	value := ""
+	value, ok := "", false
 	if lookup != nil {
-		value, _ = lookup(name)
+		value, ok = lookup(name)
 	}
-	if value == "" {
+	if !ok || value == "" {
 		return "", fmt.Errorf("environment variable %s is not set: export it", name)
 	}
 	return value, nil
