@@ -36,11 +36,20 @@ func (s *Sample) Leak() bool { return s.Outcome == WrongUser }
 // divided by the requests is the amplification.
 func (s *Sample) Tries() int { return 1 + len(s.Attempts) }
 
-// Tokens is the count of output tokens: the server's where its usage arrived, else the sum over the chunks.
+// Tokens is the count of output tokens: that of the server or of a tokenizer where there is one, else
+// the sum over the chunks.
 func (s *Sample) Tokens() int {
-	if s.Usage.Source == UsageServer && s.Usage.Output > 0 {
-		return s.Usage.Output
+	switch s.Usage.Source {
+	case UsageServer, UsageContinuous, UsageTokenizer:
+		if s.Usage.Output > 0 {
+			return s.Usage.Output
+		}
 	}
+	return s.inChunks()
+}
+
+// inChunks is the sum over the chunks.
+func (s *Sample) inChunks() int {
 	n := 0
 	for _, c := range s.Chunks {
 		n += c.Tokens
@@ -97,14 +106,19 @@ func (s *Sample) e2e(from time.Duration) (d time.Duration, inf, counts bool) {
 }
 
 // TPOT is the mean time per output token after the first chunk: (last − first chunk) / (Tokens −
-// those of the first chunk). It counts for every stream that has such tokens, also one that was
+// those of the first chunk). Reasoning that the server counts and keeps to itself was done before that
+// chunk, and is left out. It counts for every stream that has such tokens, also one that was
 // cut later, and is never infinite: what a stream did not deliver shows in Stall, E2E and success.
 func (s *Sample) TPOT() (d time.Duration, inf, counts bool) {
 	if !s.Counted() || len(s.Chunks) < 2 {
 		return 0, false, false
 	}
 	first, last := s.Chunks[0], s.Chunks[len(s.Chunks)-1]
-	n := s.Tokens() - first.Tokens
+	n := s.Tokens()
+	if s.Usage.Reasoning > 0 {
+		n = min(n, s.inChunks())
+	}
+	n -= first.Tokens
 	if n <= 0 {
 		return 0, false, false
 	}

@@ -163,6 +163,16 @@ func TestTokensAndTPOT(t *testing.T) {
 	if got := s.Tokens(); got != 6 {
 		t.Errorf("Tokens() with our own usage = %d; want 6", got)
 	}
+	for _, by := range []results.UsageSource{results.UsageContinuous, results.UsageTokenizer} {
+		s.Usage.Source = by
+		if got := s.Tokens(); got != 9 {
+			t.Errorf("Tokens() as counted by %s = %d; want 9", by, got)
+		}
+	}
+	s.Usage = results.Usage{Output: 906, Reasoning: 900, Source: results.UsageServer}
+	if got, _, _ := s.TPOT(); got != 25*ms || s.Tokens() != 906 {
+		t.Errorf("TPOT() of 6 tokens after 900 that nobody saw = %s; want 25ms", got)
+	}
 }
 
 // One try is the least.
