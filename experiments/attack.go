@@ -26,7 +26,7 @@ type AttackOptions struct {
 }
 
 // Attack puts load on an endpoint, lets what is under way end, and reports what its users saw, as one
-// phase (baseline). It breaks nothing and claims nothing: Exit is ExitHeld if the promised load was put on,
+// phase (baseline). It breaks nothing and claims nothing, so Verdict is Undecided: Exit is ExitHeld if the promised load was put on,
 // whatever the server said, ExitUndecided if this machine could not, ExitInterrupted if ctx ended before. The
 // error is about cfg, whose Clock, Sink and Run it sets.
 func Attack(ctx context.Context, cfg attacks.Config, opts AttackOptions) (*results.Report, error) {

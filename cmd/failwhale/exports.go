@@ -99,6 +99,7 @@ func openExports(c *cli.Context, slo experiments.SLO, url string) (*exports, err
 	toVegeta, toCSV := c.String("vegeta"), c.String("samples")
 	switch tool := c.String("compat"); {
 	case tool == "vllm":
+		// Its goodput knows no bounds on stalls and gaps.
 		e.vllm = &results.VLLM{TTFT: slo.TTFT, TPOT: slo.TPOT, E2EL: slo.E2E}
 		e.sinks = append(e.sinks, e.vllm)
 	case c.IsSet("compat"):
