@@ -39,11 +39,8 @@ func (s *Sample) Tries() int { return 1 + len(s.Attempts) }
 // Tokens is the count of output tokens: that of the server or of a tokenizer where there is one, else
 // the sum over the chunks.
 func (s *Sample) Tokens() int {
-	switch s.Usage.Source {
-	case UsageServer, UsageContinuous, UsageTokenizer:
-		if s.Usage.Output > 0 {
-			return s.Usage.Output
-		}
+	if by := s.Usage.Source; s.Usage.Output > 0 && by != "" && by != UsageChunks {
+		return s.Usage.Output
 	}
 	return s.inChunks()
 }
