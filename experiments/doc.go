@@ -37,6 +37,21 @@
 // A Gate, the check of the fault phase's absolute claims against baseline, passes only what Held:
 // a baseline too short to tell is not steady. Load warns of it.
 //
+// # Servers beside us
+//
+// Beside the load the runner has the stack's pages of metrics read, and this process' own pauses, into the log. The
+// judge takes the difference of each reading from the one before, counts it to the phase in which the middle between
+// the two lies, and sets it beside what we saw of requests with the same labels, by the moment as the servers do: the
+// TTFT from Sent of those whose first token came within the phase, and the tokens that arrived within it. The runner
+// has pages read anew at each border of phases, so that little lies astride. Pages with the same labels are
+// taken together.
+//
+// What lies between the two means is the network, what stands in front of the server, and our own lateness in reading:
+// a check of ourselves, which is shown and never hidden, and decides nothing. A counter that has become less began
+// anew (a killed region restarts its own at 0) and has counted since what it shows now; what was counted between
+// the last reading and the death is lost. The difference between token counts is no fault by itself: some servers
+// count a request's when it ends, and those of a cancelled or failed one never.
+//
 // # Libraries
 //
 // go.yaml.in/yaml/v3 parses YAML: the maintained continuation of gopkg.in/yaml.v3, whose nodes carry

@@ -89,8 +89,8 @@ func TestReadingsAreTakenBesideTheLoad(t *testing.T) {
 	}
 	for _, source := range []string{"good", results.Self} {
 		r := seen[source]
-		if len(r) < 3 || r[len(r)-1].At < ended || r[0].At >= ended {
-			t.Errorf("%d readings of %s, the last at %s; want 3 or more, from the beginning to after the load ended at %s", len(r), source, r[len(r)-1].At, ended)
+		if len(r) < 2 || r[len(r)-1].At < ended || r[0].At >= ended {
+			t.Errorf("%d readings of %s, the last at %s; want two or more, from the beginning to after the load ended at %s", len(r), source, r[len(r)-1].At, ended)
 		}
 		for _, r := range r {
 			if r.Error != "" || len(r.Values) == 0 {

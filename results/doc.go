@@ -36,6 +36,13 @@
 // the injection. What was flushed is readable wherever the file is cut; the
 // reader says ErrTorn at the cut, and the report says that the run was killed.
 //
+// # Readings
+//
+// A Reading is what a server, or this process, says of itself at one moment: gauges and counters by signal, and
+// histograms without the buckets that say nothing. One is some 500 bytes of JSON and 110 in the compressed log. Logs
+// that were made before there were any have none, and are read as ever. A quantile of a histogram is a bucket, with
+// PromQL's interpolation for its value; where a difference matters we go by the mean, which is exact.
+//
 // # What counts
 //
 // A failure that gave no token has a TTFT of +∞, or a p99 would improve as a

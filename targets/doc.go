@@ -63,7 +63,31 @@
 // comparing the file's digest. nvidia-smi exits 0 where it did nothing, and prints errors
 // where results go: its text counts as much as its code.
 //
+// # Servers' own figures
+//
+//	page ─ ParseMetrics ─► Reading (running, waiting, ttft …) ─ Scraper, each second ─► results.Sink
+//
+// What servers call their figures is one table (serverKinds); which kind a page is of is told by the names on it, as
+// a Dynamo worker shows its engine's too and a gateway may stand before anything. Series on one page are summed: users
+// meet all models, engines and replicas behind it. Shares are the largest, since the fullest cache preempts first; hit
+// rates are the mean. Of ranks of one engine, which all show the same, one counts. Buckets are added where bounds agree,
+// and elsewhere only the mean is left. A Reading is what the page says and no more: differences between readings, and
+// counters that began anew, are the judge's affair, so that a log can be judged again.
+//
+// Some figures do not mean what they seem to. llama.cpp counts tokens when a request ends, and those of a cancelled
+// one never; Triton's *_duration_us are counters, from which we make a mean; its first response is a chunk; TGI has
+// no time to first token at all. Where two series of a counter are summed and one of them begins anew, the sum may not
+// become less, and the restart is seen only by process_start_time_seconds.
+//
+// A page is asked again only after it has answered, in a goroutine of its own: one that hangs delays no other, and
+// nothing about a page ends a run.
+//
 // # Libraries
+//
+// prometheus/common's expfmt reads the text format: the parser of those who defined it. Its OpenMetrics is partial, so we
+// ask for text 0.0.4; a TextParser must be made with a validation scheme, as its zero value panics. client_model
+// holds what it read.
+//
 //
 // golang.org/x/sys asks what the standard library does not expose: whether a directory may be
 // written, and macOS's process table. Everything else is the standard library.
