@@ -88,7 +88,6 @@
 // ask for text 0.0.4; a TextParser must be made with a validation scheme, as its zero value panics. client_model
 // holds what it read.
 //
-//
 // golang.org/x/sys asks what the standard library does not expose: whether a directory may be
 // written, and macOS's process table. Everything else is the standard library.
 package targets
