@@ -56,6 +56,7 @@ type Attack struct {
 	words   []string
 	clients []Client
 	heads   [][]byte // each client's request up to the content length
+	counter *counter // nil: the model is not known
 	pool    *pool
 	agenda  *agenda
 	live    liveCounts
@@ -105,6 +106,7 @@ func New(cfg Config) (*Attack, error) {
 		a.heads = append(a.heads, head)
 		errs = append(errs, err)
 	}
+	a.counter = newCounter(a.model)
 	a.pool = newPool(u, roots, cfg.Clock, newDialer().DialContext)
 	a.pool.proxy = proxyNote(u.Scheme, cfg.LookupEnv)
 	a.agenda = newAgenda(a, cfg.Profile.Concurrency, u.String())

@@ -93,3 +93,12 @@ func (r *runner) unparsed(ctx context.Context, turn *turn) (pieces int, err erro
 		}
 	}
 }
+
+// CountTokens counts by the tokenizer of a model; 0: it is not known.
+func CountTokens(model, text string) int {
+	c := newCounter(model)
+	if c == nil {
+		return 0
+	}
+	return c.count([]byte(text))
+}

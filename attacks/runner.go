@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 )
 
 // turnHeader carries a turn's index through vegeta, whose own sequence number and
@@ -99,8 +100,8 @@ func (r *runner) serve(turn *turn) *results.Sample {
 func (r *runner) describe(s *results.Sample, t *try, client *Client) {
 	s.Done, s.FirstByte, s.Status, s.Outcome, s.Error = t.done, t.firstByte, t.status, t.outcome, t.err
 	if in := t.in; in != nil {
-		in.spread()
-		s.Role, s.Chunks, s.Usage, s.Finish = in.role, in.chunks, in.total(), in.finish
+		s.Usage = in.settle()
+		s.Role, s.Chunks, s.Finish = in.role, in.chunks, in.finish
 	}
 	if client.Tier != "" {
 		s.Labels["tier"] = client.Tier
@@ -135,10 +136,12 @@ func pause(ctx context.Context, d time.Duration) bool {
 const maxExpected = 4096
 
 func (r *runner) newIntake(turn *turn, sock *socket) *intake {
-	return &intake{
-		sock: sock, dec: r.dialect.Decoder(), guard: r.newGuard(turn),
-		received: r.live.received, expect: min(turn.output, maxExpected),
+	in := &intake{
+		sock: sock, split: targets.Splitter{Framing: r.dialect.Framing()}, dec: r.dialect.Decoder(), guard: r.newGuard(turn),
+		received: r.live.received, counter: r.counter, expect: min(turn.output, maxExpected),
 	}
+	_, in.summarizes = r.dialect.(targets.Summarizer)
+	return in
 }
 
 func (r *runner) newGuard(turn *turn) *guard {

@@ -57,6 +57,14 @@ type WholeReader interface {
 	ReadWhole(piece []byte, d *Delta) bool
 }
 
+// A Summarizer is a Dialect whose servers may count reasoning of which they show no more than a summary, and
+// whose usage has no word for how much that was.
+type Summarizer interface {
+	Dialect
+	// Summarizes marks it.
+	Summarizes()
+}
+
 // A Prompt is what one request asks.
 type Prompt struct {
 	// Model is the model's name. Required.

@@ -59,6 +59,11 @@ func (AnthropicMessages) Framing() Framing { return ServerSentEvents }
 // Terminal gives message_stop.
 func (AnthropicMessages) Terminal() string { return "message_stop" }
 
+// Summarizes: output_tokens has all of the thinking, of which newer models stream a summary.
+func (AnthropicMessages) Summarizes() {}
+
+var _ Summarizer = AnthropicMessages{}
+
 // Decoder returns a reader for one answer.
 func (AnthropicMessages) Decoder() Decoder {
 	return &learner{full: unnumbered(new(messageDecoder).decode)}
