@@ -6,19 +6,70 @@
 // knowing a server's words (targets.Dialect). It does not follow redirects, use
 // proxies or speak HTTP/2: one stream has one connection, whose stamps are its own.
 //
-//	Profile ─ due times ─► agenda ─ Pacer, Targeter ─► vegeta ─ workers ─► runner.RoundTrip
+//	Profile ─ arrivals ──► agenda ─ Pacer, Targeter ─► vegeta ─ workers ─► runner.RoundTrip
 //	Workload, Client ─ turns ─┘                                              │ attempts, back-off
 //	                                                                         ▼
 //	pool ─ link ─ socket (stamps) ─► body ─ pieces ─► intake: events, tokens, nonces ─► outcome ─► Sample ─► Sink
 //
 // # The schedule
 //
-// All that is random comes from the seed: due times from one stream of numbers,
-// each request's client, lengths and words from one that belongs to its place in
-// the phase. So every judged phase does the same work, a run can be repeated, and a
-// change to the rate leaves the prompts as they are. The warm-up does other work. In
-// a prompt, the nonce stands between the text that all share and the request's own
-// words: what a server caches of one phase is of no use to it in the next.
+// A profile is a base and parts that are added to it, each a source of arrivals with
+// random numbers of its own. All that is random comes from the seed: due times from one
+// stream of numbers a source, each request's client, lengths and words from one that
+// belongs to its place in its source. So every judged phase does the same work, a run can
+// be repeated, a change to the rate leaves the prompts as they are, and a spike during the
+// fault leaves the base's requests as they were in the baseline. The warm-up does other
+// work. In a prompt, the nonce stands between the text that requests share and the
+// request's own words: what a server caches of one phase is of no use to it in the next.
+//
+// A rate that changes is a process of rate 1 on a clock that runs as fast as the rate is
+// high: request n is due when the integral of the rate passes the n-th point of a Poisson
+// process (or n itself, where requests are spaced evenly). That is exact, where thinning
+// would draw requests to throw them away and steps of time would round; and twice the rate
+// has the same pattern in half the time. Ramps and steps are inverted in closed form, a
+// sine by Newton's method. Gamma gaps are drawn as Marsaglia and Tsang do. k6's stages are
+// a ramp's stages, its target and duration here to and over.
+//
+// Sources are drawn one arrival at a time and never held: 10 to 100 ns each (see
+// BenchmarkDue). They are values with a next, not iterators: to merge and to wait need no
+// coroutine. While it waits, the Pacer writes the next turns, as many as there is time
+// for: of a burst in the Mooncake trace, fifteen prompts of 50 kB at the same moment, the
+// last one was 15 ms late without and is 1 ms late with it.
+//
+// A closed loop has no schedule. A request is due when its user's last one has ended, so
+// that due is when it is sent: a stack that stalls is asked less, and neither its figures
+// nor our lateness show it. Reports say so. An open loop is what the public does.
+//
+// # Traces
+//
+// A trace's format is known by its first line, whatever its name, and gzip by its first
+// two bytes; every phase streams it anew from the disk, so that its size does not matter.
+//
+//	Azure 2023, 2024    CSV with TIMESTAMP, ContextTokens, GeneratedTokens, in any order
+//	Azure LMM 2025      the same with NumImages, which are left out
+//	BurstGPT            CSV with Timestamp (in seconds), Request tokens, Response tokens
+//	Mooncake            JSON lines with timestamp (in ms), input_length, output_length, hash_ids (of 512 tokens)
+//	Bailian (Qwen)      the same with chat_id, timestamp in seconds, hash_ids of 16 tokens
+//	ours                JSON lines; the first is {"failwhale_trace":1}, and each other one has
+//	                    due_ns, prompt_tokens, output_tokens, and may have block_tokens and blocks
+//
+// Ours can hold what any of the others does, to the nanosecond; attack --dry-run --json
+// writes it. Times are read as integers, since a float of seconds since 1970 has no room
+// for the seventh digit that Azure's have, and count from the file's first line. Many lines
+// share a time, and none of the published files falls back: a line that is earlier than
+// the one before it is an error and not sorted. speed divides the time since the start and
+// never a gap, so that no rounding adds up. keep thins: it leaves requests out and moves
+// none, where rescaling would keep them all and stretch the bursts. A length of 0 (an
+// answer that failed, as in BurstGPT) is asked for as 1: the request came, and was load.
+// Azure's 2024 times end in +00:00, with or without a fraction, within one file.
+//
+// Where no workload is written, prompts and answers are as long as the trace says, and its
+// hash_ids are text: each id is the same words in every prompt, so that prompts which begin
+// with the same ids begin with the same bytes, and a server's prefix cache has from us what
+// it had from the users. input_length is the whole prompt of its turn: history is in the
+// ids and not added again. (Bailian's chat_id is of a turn, and not of a conversation:
+// nothing here goes by it.) Before them stand eight digits of the run and the phase, or
+// the baseline would warm the cache for the fault; the last block gives way to the nonce.
 //
 // A request is due when the schedule says so and sent as soon as we can; the
 // difference is the sample's lag and never hidden. A phase that ends while we are

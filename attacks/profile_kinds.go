@@ -234,14 +234,22 @@ func (s Step) span() (d time.Duration) {
 	return d
 }
 
-func (s Step) ends() bool { return s.Steps[len(s.Steps)-1].Rate == 0 }
+func (s Step) ends() bool { return s.last() == 0 }
+
+// last is the rate that it stays at.
+func (s Step) last() Rate {
+	if len(s.Steps) == 0 {
+		return 0
+	}
+	return s.Steps[len(s.Steps)-1].Rate
+}
 
 func (s Step) curve() curve {
 	c := &pieces{}
 	for _, l := range s.Steps {
 		c.add(l.Rate, l.Rate, l.For)
 	}
-	return c.stay(s.Steps[len(s.Steps)-1].Rate)
+	return c.stay(s.last())
 }
 
 func (s Step) gaps(rng *rand.Rand) func() float64 { return poissonUnless(s.Even, rng) }

@@ -304,7 +304,8 @@ func TestProfileValidate(t *testing.T) {
 		{"nobody", attacks.Profile{Concurrency: &attacks.Concurrency{}}, "users 0"},
 		{"closed and more", attacks.Profile{Concurrency: &attacks.Concurrency{Users: 1}, Plus: []attacks.Part{{Profile: ok}}}, "plus cannot be added to concurrency"},
 		{
-			"closed part", attacks.Profile{Poisson: ok.Poisson, Plus: []attacks.Part{{Profile: attacks.Profile{Concurrency: &attacks.Concurrency{Users: 1}}}}},
+			"closed part",
+			attacks.Profile{Poisson: ok.Poisson, Plus: []attacks.Part{{Profile: attacks.Profile{Concurrency: &attacks.Concurrency{Users: 1}}}}},
 			"plus[0]: concurrency cannot be a part",
 		},
 		{"part of a part", attacks.Profile{Poisson: ok.Poisson, Plus: []attacks.Part{{Profile: attacks.Profile{Poisson: ok.Poisson, Plus: []attacks.Part{{Profile: ok}}}}}}, "plus[0]: plus stands within"},

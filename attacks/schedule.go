@@ -24,10 +24,13 @@ type schedule struct {
 	marks   map[*Trace]mark
 }
 
-// newSchedule fails if a trace cannot be read, is none, or has nothing to replay.
+// newSchedule fails if p is not valid, or if a trace cannot be read, is none, or has nothing to replay.
 func newSchedule(p Profile) (*schedule, error) {
 	s := &schedule{profile: p, marks: map[*Trace]mark{}}
-	var errs []error
+	errs := p.Validate()
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
 	for _, t := range p.traces() {
 		m, err := t.find()
 		s.marks[t] = m

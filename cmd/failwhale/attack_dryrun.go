@@ -93,14 +93,14 @@ func (s *plot) show(w io.Writer) error {
 	if whole == 0 {
 		whole = s.last + 1
 	}
-	fmt.Fprintf(w, "%s, seed %d: %d requests", s.cfg.Profile, s.cfg.Seed, s.n)
+	fmt.Fprintf(w, "%s\nseed %d: %d requests", s.cfg.Profile, s.cfg.Seed, s.n)
 	if s.n == 0 {
 		fmt.Fprintf(w, " in %s\n", whole)
 		return nil
 	}
 	fmt.Fprintf(w, " in %s, %s/s on average\n", whole.Round(time.Millisecond), figure(float64(s.n)/max(whole, time.Second).Seconds()))
-	fmt.Fprintf(w, "gaps: coefficient of variation %s (0 evenly spaced, 1 poisson, more: bursts); from %s to %s\n",
-		s.variation(), s.first[0].Due, s.last)
+	fmt.Fprintf(w, "first at %s, last at %s\n", s.first[0].Due, s.last)
+	fmt.Fprintf(w, "gaps: coefficient of variation %s (0 evenly spaced, 1 poisson, more: bursts)\n", s.variation())
 	fmt.Fprintf(w, "prompt tokens: %s\noutput tokens: %s\n\n", s.prompts, s.asked)
 	if err := s.bars(w, whole); err != nil {
 		return err
