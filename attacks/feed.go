@@ -11,7 +11,7 @@ import (
 
 // A feed hands out what came from a connection. It differs from a bufio.Reader in that it holds a buffer
 // only while there is something in it: a stream waits for its server nearly all of its time, and with
-// thousands of streams their buffers would be the most of our memory. Under TLS it holds one while it waits.
+// thousands of streams their buffers would be the most of our memory. Over TLS it holds one while it waits.
 type feed struct {
 	tap     *tap
 	buffers *buffers
@@ -40,10 +40,10 @@ func (b *buffers) put(buf []byte) { b.reads.Put((*[readBuffer]byte)(buf)) }
 // lines returns a reader for the lines of a head.
 func (b *buffers) lines(f *feed) *bufio.Reader {
 	if r, ok := b.heads.Get().(*bufio.Reader); ok {
-		r.Reset(f)
+		r.Reset((*lineFeed)(f))
 		return r
 	}
-	return bufio.NewReader(f)
+	return bufio.NewReader((*lineFeed)(f))
 }
 
 func (b *buffers) putLines(r *bufio.Reader) {
@@ -129,9 +129,25 @@ func (f *feed) readNow(fd uintptr) bool {
 	return !again
 }
 
-// Read gives up to the end of a line. So who reads the lines of a head by it, through whatever buffer,
-// holds nothing of what follows the head.
+// Read takes what there is, or waits.
 func (f *feed) Read(p []byte) (int, error) {
+	if f.r == f.w {
+		if err := f.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, f.window())
+	f.skip(n)
+	return n, nil
+}
+
+// A lineFeed gives up to the end of a line. So who reads the lines of a head by it, through whatever
+// buffer, holds nothing of what follows the head.
+type lineFeed feed
+
+// Read takes what there is of a line, or waits.
+func (l *lineFeed) Read(p []byte) (int, error) {
+	f := (*feed)(l)
 	if f.r == f.w {
 		if err := f.fill(); err != nil {
 			return 0, err
@@ -145,3 +161,13 @@ func (f *feed) Read(p []byte) (int, error) {
 	f.skip(n)
 	return n, nil
 }
+
+// A fedConn is a connection whose reads are those of a feed. TLS reads from it: by itself it reads a few
+// hundred bytes at first, so that what came together would be read, and stamped, as if it had not.
+type fedConn struct {
+	net.Conn
+	feed *feed
+}
+
+// Read is the feed's.
+func (c *fedConn) Read(p []byte) (int, error) { return c.feed.Read(p) }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -70,8 +71,9 @@ type pool struct {
 // A link is one connection and the state of HTTP/1.1 on it. One request has it at a time.
 type link struct {
 	sock   *socket
-	tap    *tap // over it
-	in     *feed
+	tap    *tap          // over it
+	in     *feed         // over tap
+	below  *feed         // under TLS; nil: there is none
 	window time.Duration // see stale
 	uses   int
 	born   time.Duration
@@ -186,7 +188,8 @@ func (p *pool) connect(ctx context.Context) (*link, error) {
 	l.window = windowOf(l.born - time.Duration(began.Load()))
 	l.tap = &tap{conn: l.sock, sock: l.sock}
 	if p.tls != nil {
-		secure := tls.Client(l.sock, p.tls)
+		l.below = newFeed(&tap{conn: l.sock, sock: l.sock, room: math.MaxInt64}, p.buffers)
+		secure := tls.Client(&fedConn{l.sock, l.below}, p.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return nil, tlsError{fmt.Errorf("make TLS: %w", errors.Join(err, l.sock.Close()))}
 		}
@@ -215,6 +218,11 @@ func windowOf(connect time.Duration) time.Duration {
 		return minWindow
 	}
 	return min(max(connect, minWindow), maxWindow)
+}
+
+// drained reports whether nothing is left that came and was not asked for.
+func (l *link) drained() bool {
+	return len(l.in.window()) == 0 && (l.below == nil || len(l.below.window()) == 0)
 }
 
 // close ends the connection, without the word by which TLS ends: the server may not be reading, and we

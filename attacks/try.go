@@ -104,7 +104,7 @@ func (r *runner) exchange(ctx context.Context, t *try, turn *turn, l *link) (who
 		err = t.in.read(b)
 		t.judge(ctx, l.tap, r.dialect.Terminal(), err)
 	}
-	return unhook() && err == nil && !resp.Close && l.tap.settled() && l.tap.failure == nil && len(l.in.window()) == 0
+	return unhook() && err == nil && !resp.Close && l.tap.settled() && l.tap.failure == nil && l.drained()
 }
 
 // failConnect classifies what kept us from a connection. A limit of our own ends the attack: what it

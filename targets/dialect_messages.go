@@ -59,7 +59,7 @@ func (AnthropicMessages) Framing() Framing { return ServerSentEvents }
 // Terminal gives message_stop.
 func (AnthropicMessages) Terminal() string { return "message_stop" }
 
-// Summarizes: output_tokens has all of the thinking, of which newer models stream a summary.
+// Summarizes marks that output_tokens has all of the thinking, of which newer models stream a summary.
 func (AnthropicMessages) Summarizes() {}
 
 var _ Summarizer = AnthropicMessages{}
