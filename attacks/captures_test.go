@@ -3,8 +3,10 @@ package attacks_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,65 +14,115 @@ import (
 
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 	"github.com/failwhale/failwhale/targets/targetstest"
 )
 
-// captured says what a recording of llama.cpp, its fork ik or Ollama is; the first pattern that fits decides.
-func captured(name string) results.Outcome {
-	for _, rule := range []struct {
-		want     results.Outcome
-		patterns []string
-	}{
-		{results.Complete, []string{"ollama-n2.txt"}},                                                         // n is ignored
-		{results.StreamError, []string{"llamacpp-err-toolong-noshift-stream.txt"}},                            // 200, an SSE field called error, [DONE]
-		{results.Truncated, []string{"ollama-timed-runnerkill-v1c.jsonl", "ollama-v1-[rm]es*", "*-root.txt"}}, // no finish_reason, no [DONE]
-		{results.Empty, []string{"ollama-v1-completions.txt"}},                                                // completions: text, and no chat
-		{results.HTTPStatus, []string{"*-noshift-nonstream.txt", "ik-err-toolong-noshift-stream.txt", "*-n2.txt"}},
-		{results.Malformed, []string{"*-nonstream.txt", "*-nostream.txt", "ik-crash*", "*-runnerkill-api.jsonl"}}, // ik-crash has curl's last words in it
-		{results.Reset, []string{"*-disconnect-*", "*-timed-sig*", "toxi-limit.jsonl"}},                           // FIN and no end of the body
-		{results.Complete, []string{"*-stream-*", "*-timed-*.jsonl", "toxi-*", "*tokens*", "*-err-toolong.txt"}},  // too long is cut in silence
-		{results.Complete, []string{"llamacpp-err-badmodel.txt", "ik-err-badmodel.txt"}},                          // any model name is served
-		{results.HTTPStatus, []string{"*-err-*", "*-nomodel.txt", "*-badjson.txt", "*-loading.txt"}},
-		{results.HTTPStatus, []string{"ollama-slots.txt", "ollama-props.txt", "ollama-metrics.txt", "ollama-health.txt"}},
-		{results.Malformed, []string{"ollama-api-*", "*-models.txt", "*-props.txt", "*-slots.txt", "*-metrics.txt", "*-health.txt"}},
-	} {
-		for _, pattern := range rule.patterns {
-			if fits, err := filepath.Match(pattern, name); err == nil && fits {
-				return rule.want
-			}
+const captures = "../../shared/captures"
+
+// A captured is a recording of llama.cpp, of its fork ik, of Ollama, or of one of them through Toxiproxy (toxi).
+type captured struct {
+	dialect targets.Dialect
+	want    results.Outcome
+}
+
+// placed says what each recording is: nothing is taken for what it may be by its name.
+func placed() map[string]captured {
+	all := map[string]captured{}
+	place := func(d targets.Dialect, want results.Outcome, names string) {
+		for name := range strings.FieldsSeq(names) {
+			all[name] = captured{d, want}
 		}
 	}
-	return results.Unknown
+	chat, ollama := targets.OpenAIChat{}, targets.OllamaChat{}
+	place(chat, results.Complete, `
+		llamacpp-stream-128.txt llamacpp-stream-logprobs.txt llamacpp-stream-nousage.txt llamacpp-stream-stop.txt llamacpp-stream-timings.txt
+		llamacpp-stream-usage.txt llamacpp-max_tokens0.txt llamacpp-max_tokens1.txt llamacpp-timed-128.jsonl llamacpp-timed-httpthreads.jsonl
+		llamacpp-timed-longprefill.jsonl llamacpp-timed-slot-first.jsonl llamacpp-timed-slot-queued.jsonl llamacpp-timed-stop3s.jsonl
+		ik-stream-128.txt ik-stream-logprobs.txt ik-stream-nousage.txt ik-stream-stop.txt ik-stream-timings.txt ik-stream-usage.txt
+		ik-max_completion_tokens.txt ik-max_tokens0.txt ik-max_tokens1.txt ik-timed-128.jsonl ik-timed-longprefill.jsonl ik-timed-slot-first.jsonl
+		ik-timed-slot-queued.jsonl
+		ollama-stream-128.txt ollama-stream-logprobs.txt ollama-stream-nousage.txt ollama-stream-stop.txt ollama-stream-timings.txt
+		ollama-stream-usage.txt ollama-max_tokens1.txt ollama-timed-cold.jsonl ollama-timed-longprefill.jsonl
+		toxi-latency.jsonl toxi-plain.jsonl toxi-slicer.jsonl`)
+	place(chat, results.Complete, `llamacpp-err-toolong.txt ik-err-toolong.txt ollama-err-toolong.txt`) // a prompt that is too long is cut in silence
+	place(chat, results.Complete, `llamacpp-err-badmodel.txt ik-err-badmodel.txt ollama-n2.txt`)        // any model is served, and n is ignored
+	place(chat, results.StreamError, `llamacpp-err-toolong-noshift-stream.txt`)                         // 200, an SSE field called error, and [DONE]
+	place(chat, results.Truncated, `ollama-timed-runnerkill-v1c.jsonl`)                                 // a clean end: no finish_reason, no [DONE]
+	place(chat, results.Reset, `
+		llamacpp-disconnect-fin.txt llamacpp-disconnect-rst.txt llamacpp-timed-sigKILL.jsonl llamacpp-timed-sigTERM.jsonl
+		ik-disconnect-fin.txt ik-disconnect-rst.txt ik-timed-sigKILL.jsonl ollama-disconnect-fin.txt ollama-timed-sigterm.jsonl toxi-limit.jsonl`)
+	place(chat, results.HTTPStatus, `
+		llamacpp-err-401.txt llamacpp-err-404.txt llamacpp-err-badjson.txt llamacpp-err-badtype.txt llamacpp-err-get.txt llamacpp-err-nomessages.txt
+		llamacpp-err-toolong-noshift-nonstream.txt llamacpp-health-loading.txt llamacpp-n2.txt
+		ik-err-401.txt ik-err-404.txt ik-err-badjson.txt ik-err-badtype.txt ik-err-get.txt ik-err-nomessages.txt
+		ik-err-toolong-noshift-nonstream.txt ik-err-toolong-noshift-stream.txt ik-n2.txt
+		ollama-err-403-host.txt ollama-err-404.txt ollama-err-503-queue.txt ollama-err-badjson.txt ollama-err-badmodel.txt ollama-err-badtype.txt
+		ollama-err-get.txt ollama-err-nomessages.txt ollama-health.txt ollama-metrics.txt ollama-props.txt ollama-slots.txt`)
+	place(chat, results.Malformed, `
+		ik-crash-midstream.txt
+		llamacpp-nonstream.txt llamacpp-err-toolong-nonstream.txt llamacpp-health.txt llamacpp-metrics.txt llamacpp-models.txt llamacpp-props.txt
+		llamacpp-slots.txt ik-nonstream.txt ik-err-toolong-nonstream.txt ik-health.txt ik-metrics.txt ik-models.txt ik-props.txt ik-slots.txt
+		ollama-nonstream.txt ollama-err-toolong-nonstream.txt ollama-models.txt`) // ik-crash has curl's last words in it; the others are 200s without a stream
+	place(targets.OpenAICompletions{}, results.Complete, `ollama-v1-completions.txt`) // usage in every chunk, of zeros until the last
+	place(targets.OpenAIResponses{}, results.Complete, `ollama-v1-responses.txt`)
+	place(targets.AnthropicMessages{}, results.Complete, `ollama-v1-messages.txt`)
+	place(ollama, results.Complete, `ollama-api-chat.txt ollama-api-chat-128.txt`)
+	place(ollama, results.StreamError, `ollama-timed-runnerkill-api.jsonl`) // its last line is an error
+	place(ollama, results.Reset, `ollama-disconnect-ndjson-rst.txt`)
+	place(ollama, results.HTTPStatus, `ollama-api-chat-badjson.txt ollama-api-chat-nomodel.txt`)
+	place(ollama, results.Malformed, `ollama-api-chat-nostream.txt ollama-api-chat-load.txt ollama-api-ps.txt ollama-api-tags.txt`)
+	return all
+}
+
+// notReplayed are the recordings that are no answer to any dialect's request, and why.
+func notReplayed() map[string]string {
+	return map[string]string{
+		"ollama-api-generate.txt": "Ollama's /api/generate: no dialect asks there",
+		"ollama-root.txt":         "a greeting in plain text",
+	}
 }
 
 // What real servers sent is judged as it was: their good answers are complete, their
-// deaths, errors inside a 200 and quiet ends are not.
+// deaths, errors inside a 200 and quiet ends are not. A new recording must be placed.
 func TestCaptures(t *testing.T) {
-	dir := filepath.Join("..", "..", "shared", "captures")
-	files, err := os.ReadDir(dir)
+	files, err := os.ReadDir(captures)
 	if err != nil {
 		t.Skipf("no recordings here: %v", err)
 	}
+	all := placed()
 	for _, f := range files {
+		is, known := all[f.Name()]
+		if !known {
+			if notReplayed()[f.Name()] == "" {
+				t.Errorf("recording %s is not placed: say what it is", f.Name())
+			}
+			continue
+		}
+		delete(all, f.Name())
 		t.Run(f.Name(), func(t *testing.T) {
 			t.Parallel()
-			script, err := targetstest.Replay(filepath.Join(dir, f.Name()), 0)
+			script, err := targetstest.Replay(filepath.Join(captures, f.Name()), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := one(t, targetstest.New(t, targetstest.Always(script...)).URL(), attacks.Client{})
-			if want := captured(f.Name()); got.Outcome != want {
-				t.Errorf("outcome %s: %s (%d chunks, usage %+v); want %s", got.Outcome, got.Error, len(got.Chunks), got.Usage, want)
+			server := targetstest.New(t, targetstest.Always(script...))
+			got := oneAt(t, targets.Endpoint{URL: server.URL(), Dialect: is.dialect.Name()}, attacks.Client{})
+			if got.Outcome != is.want {
+				t.Errorf("outcome %s: %s (%d chunks, usage %+v); want %s", got.Outcome, got.Error, len(got.Chunks), got.Usage, is.want)
 			}
-			if got.Usage.Output < len(got.Chunks) {
+			if got.Usage.Output < len(got.Chunks) || (is.want == results.Complete) != (got.Outcome == results.Complete && len(got.Chunks) > 0) {
 				t.Errorf("%d chunks, usage %+v", len(got.Chunks), got.Usage)
 			}
 		})
 	}
+	if len(all) > 0 {
+		t.Errorf("recordings %v are gone", slices.Sorted(maps.Keys(all)))
+	}
 }
 
 // arrivals computes from a recording, without any of our code, when each event with content was
-// complete: the time of the read that has its blank line.
+// complete: the time of the read that has its blank line, or its line end where an event is a line.
 func arrivals(t *testing.T, path string) []time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -89,7 +141,7 @@ func arrivals(t *testing.T, path string) []time.Duration {
 		}
 		for _, r := range read.Data {
 			pending.WriteRune(r)
-			if r != '\n' || !strings.HasSuffix(pending.String(), "\n\n") {
+			if r != '\n' || !strings.HasSuffix(pending.String(), "\n\n") && !strings.Contains(pending.String(), "\n{\"model\"") {
 				continue
 			}
 			if e := pending.String(); strings.Contains(e, `"content":"`) && !strings.Contains(e, `"content":""`) {
@@ -103,14 +155,11 @@ func arrivals(t *testing.T, path string) []time.Duration {
 
 // Replayed read by read at their own times, recordings give the stamps that they were made with.
 func TestCapturesAreStampedAsRecorded(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("..", "..", "shared", "captures", "*.jsonl"))
+	files, err := filepath.Glob(filepath.Join(captures, "*.jsonl"))
 	if err != nil || len(files) == 0 {
 		t.Skipf("no recordings here: %v", err)
 	}
 	for _, path := range files {
-		if captured(filepath.Base(path)) == results.Malformed {
-			continue
-		}
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				script, err := targetstest.Replay(path, 1)
@@ -118,16 +167,9 @@ func TestCapturesAreStampedAsRecorded(t *testing.T) {
 					t.Fatal(err)
 				}
 				server := targetstest.NewPipe(t, targetstest.Always(script...))
-				cfg, sink := config(server.URL())
-				cfg.Profile.Constant.Rate = 1e-6
-				a := newAttack(t, cfg)
-				a.SetDial(server.Dial)
-				a.Begin(results.Baseline)
-				wait := run(t, a)
-				time.Sleep(50 * time.Second)
-				a.Stop()
-				wait()
-				got, want := sink.sorted()[0], arrivals(t, path)
+				dialect := placed()[filepath.Base(path)].dialect
+				got := onePipe(t, server, func(cfg *attacks.Config) { cfg.Dialect = dialect }, server.Dial)
+				want := arrivals(t, path)
 				if len(got.Chunks) != len(want) {
 					t.Fatalf("%d chunks, want %d", len(got.Chunks), len(want))
 				}
