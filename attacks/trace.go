@@ -17,7 +17,7 @@ import (
 // A Trace replays a recording: its times, and its lengths where the workload is not written. See doc.go for the
 // formats, which are known by their first line.
 type Trace struct {
-	// File is the recording, as it is or gzipped. Required.
+	// File is the recording, as it is or gzipped; a relative path counts from the working directory. Required.
 	File string `yaml:"file" json:"file"`
 	// Speed replays it so many times as fast. Optional; default 1.
 	Speed float64 `yaml:"speed" json:"speed,omitempty"`

@@ -56,7 +56,7 @@ func recogniseCSV(header []byte) (format, error) {
 	}
 	at := column("timestamp")
 	for _, t := range []table{
-		{at: at, prompt: column("contexttokens"), output: column("generatedtokens"), time: clockTime},
+		{at: at, prompt: column("contexttokens"), output: column("generatedtokens"), time: new(clock).read},
 		{at: at, prompt: column("request tokens"), output: column("response tokens"), time: seconds},
 	} {
 		if t.at >= 0 && t.prompt >= 0 && t.output >= 0 {
@@ -136,6 +136,9 @@ func seconds(text []byte) (int64, error) { return decimal(text, 9) }
 
 // count reads a number of tokens. It may have a point, as what has passed through a table of floats has: 374.0.
 func count(text []byte) (int, error) {
+	if n, ok := digits(text); ok && len(text) < 10 { // nearly all
+		return n, nil
+	}
 	n, err := decimal(text, 0)
 	return int(n), err
 }

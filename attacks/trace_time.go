@@ -94,36 +94,52 @@ func scaled(m uint64, power int) (int64, bool) {
 	return int64(m), m <= math.MaxInt64
 }
 
-// clockTime reads 2023-11-16 18:17:03.9799600, with a T for the space, with any number of digits of a second, with
+// A clock reads times of day. It remembers the minute, which most lines share with the one before.
+type clock struct {
+	minute [len("2023-11-16 18:17")]byte
+	at     int64 // of it, in seconds since 1970
+}
+
+// read reads 2023-11-16 18:17:03.9799600, with a T for the space, with any number of digits of a second, with
 // Z or an offset such as +00:00 or with neither, which is the same as Z; in nanoseconds since 1970.
-func clockTime(text []byte) (int64, error) {
+func (c *clock) read(text []byte) (int64, error) {
 	const layout = "2023-11-16 18:17:03"
-	bad := func() (int64, error) {
-		return 0, fmt.Errorf("%q is not a time such as 2023-11-16 18:17:03.9799600", clipped(text))
+	if len(text) < len(layout) || !c.turn(text) || text[16] != ':' {
+		return 0, notATime(text)
 	}
-	if len(text) < len(layout) || text[4] != '-' || text[7] != '-' || text[10] != ' ' && text[10] != 'T' || text[13] != ':' || text[16] != ':' {
-		return bad()
+	sec, ok := digits(text[17:19])
+	nanos, rest, fine := fraction(text[len(layout):])
+	offset, known := zone(rest)
+	if !ok || sec > 59 || !fine || !known {
+		return 0, notATime(text)
+	}
+	return (c.at+int64(sec)-int64(offset)*60)*int64(time.Second) + nanos, nil
+}
+
+func notATime(text []byte) error {
+	return fmt.Errorf("%q is not a time such as 2023-11-16 18:17:03.9799600", clipped(text))
+}
+
+// turn makes c's minute that of text; false: it has none.
+func (c *clock) turn(text []byte) bool {
+	minute := [len(c.minute)]byte(text)
+	if minute == c.minute && text[4] == '-' { // and not the zero of both
+		return true
+	}
+	if text[4] != '-' || text[7] != '-' || text[10] != ' ' && text[10] != 'T' || text[13] != ':' {
+		return false
 	}
 	year, ok0 := digits(text[0:4])
 	month, ok1 := digits(text[5:7])
 	day, ok2 := digits(text[8:10])
 	hour, ok3 := digits(text[11:13])
-	minute, ok4 := digits(text[14:16])
-	sec, ok5 := digits(text[17:19])
-	if !ok0 || !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || year < 1970 || year > 2200 || month < 1 || month > 12 ||
-		day < 1 || day > daysOf(year, month) || hour > 23 || minute > 59 || sec > 59 {
-		return bad()
+	past, ok4 := digits(text[14:16])
+	if !ok0 || !ok1 || !ok2 || !ok3 || !ok4 || year < 1970 || year > 2200 || month < 1 || month > 12 ||
+		day < 1 || day > daysOf(year, month) || hour > 23 || past > 59 {
+		return false
 	}
-	nanos, rest, ok := fraction(text[len(layout):])
-	if !ok {
-		return bad()
-	}
-	offset, ok := zone(rest)
-	if !ok {
-		return bad()
-	}
-	at := ((int64(daysSince1970(year, month, day))*24+int64(hour))*60+int64(minute))*60 + int64(sec)
-	return (at-int64(offset)*60)*int64(time.Second) + nanos, nil
+	c.minute, c.at = minute, int64((daysSince1970(year, month, day)*24+hour)*60+past)*60
+	return true
 }
 
 // digits reads an unsigned number.
