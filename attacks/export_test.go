@@ -102,3 +102,13 @@ func CountTokens(model, text string) int {
 	}
 	return c.count([]byte(text))
 }
+
+// One runs a single request, without a schedule, on a connection of its own.
+func (a *Attack) One(ctx context.Context) (*results.Sample, error) {
+	a.pool.close()
+	turn, err := a.write("", Arrival{}, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	return (&runner{Attack: a, ctx: ctx}).serve(turn), nil
+}
