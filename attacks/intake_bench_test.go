@@ -43,9 +43,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveStreams prints its address and answers every request by one long stream: with how "bulk" as
-// fast as the socket takes it, with "each" one write a chunk; with "short" the stream has ten chunks, with
-// "slow" slowChunks of them, one each slowPause. It ends with its standard input.
+// serveStreams prints its address and answers every request by one long stream. how is the pace and, for
+// one that is not of vLLM's chat chunks, a dialect. Paces: "bulk" as fast as the socket takes it, "each" one
+// write a chunk, "short" ten chunks, "slow" slowChunks of them, one each slowPause. It ends with its standard input.
 func serveStreams(how string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,15 +56,14 @@ func serveStreams(how string) error {
 		os.Exit(0)
 	}()
 	fmt.Println(l.Addr())
-	token := targetstest.Data(benchChunk)
-	n := map[string]int{"short": 10, "slow": slowChunks}[how]
+	pace, dialect, _ := strings.Cut(how, " ")
+	n := map[string]int{"short": 10, "slow": slowChunks}[pace]
 	if n == 0 {
 		n = benchChunks
 	}
-	tail := targetstest.Finish("stop") + targetstest.Usage(10, n) + targetstest.Done + targetstest.StreamEnd
-	writes := []string{strings.Repeat(token, n)}
-	if how == "each" || how == "slow" {
-		writes = slices.Repeat([]string{token}, n)
+	writes := benchStream(dialect, n)
+	if pace == "bulk" {
+		writes = []string{strings.Join(writes, "")}
 	}
 	for {
 		conn, err := l.Accept()
@@ -80,11 +79,11 @@ func serveStreams(how string) error {
 					return
 				}
 				_, err = io.Copy(io.Discard, r.Body)
-				for _, text := range slices.Concat([]string{targetstest.StreamHead}, writes, []string{tail}) {
+				for _, text := range writes {
 					if err == nil {
 						_, err = io.WriteString(conn, text)
 					}
-					if how == "slow" {
+					if pace == "slow" {
 						time.Sleep(slowPause)
 					}
 				}
@@ -94,6 +93,17 @@ func serveStreams(how string) error {
 			}
 		}()
 	}
+}
+
+// benchStream is a whole answer of n tokens, chunk by chunk.
+func benchStream(dialect string, n int) []string {
+	for _, s := range speeches() {
+		if s.dialect.Name() == dialect {
+			return slices.Concat([]string{s.head()}, s.pieces(s.say(n, slices.Repeat([]string{s.text(" word")}, n)...)...), []string{targetstest.StreamEnd})
+		}
+	}
+	tail := targetstest.Finish("stop") + targetstest.Usage(10, n) + targetstest.Done + targetstest.StreamEnd
+	return slices.Concat([]string{targetstest.StreamHead}, slices.Repeat([]string{targetstest.Data(benchChunk)}, n), []string{tail})
 }
 
 // startServer starts the test binary as a server and returns its URL.
@@ -138,56 +148,68 @@ func cpu(b *testing.B) time.Duration {
 
 // BenchmarkIntake is what reading an answer costs with everything on (stamps, events, decoding,
 // nonces, counts, outcome) against reading the same bytes by the same transport and looking at none
-// of them. Rounds alternate, because a machine's speed drifts; the medians are reported.
+// of them: the CPU of this process, the server is another. Rounds alternate, because a machine's speed
+// drifts, and the medians of seven are reported.
 //
 // ratio is the chunks that we take in per second of our own CPU, as a part of those that could be
-// read; ratio-nethttp as a part of those that net/http can read. "bulk" is a server that fills the socket, where the transport is cheapest; "each" writes
-// chunk by chunk, as inference servers do.
+// read; ratio-nethttp as a part of those that net/http can read. "each" is a server that writes
+// chunk by chunk, as inference servers do; "bulk" one that fills the socket, where the transport is
+// cheapest.
 func BenchmarkIntake(b *testing.B) {
-	const rounds = 9
-	for _, how := range []string{"bulk", "each"} {
-		for _, streams := range []int{8, 64} {
-			b.Run(fmt.Sprintf("%s-%d", how, streams), func(b *testing.B) {
-				cfg, _ := config(startServer(b, how))
-				cfg.Workload = attacks.Workload{PromptTokens: 64, OutputTokens: benchChunks}
-				a, err := attacks.New(cfg)
-				if err != nil {
-					b.Fatal(err)
-				}
-				ways := []func(context.Context, int) (int64, error){a.Judged, a.Unparsed, nethttp(cfg.Endpoint.URL)}
-				var perChunk, parts [3][]float64 // CPU seconds, and the part of the first in them
-				for b.Loop() {
-					for round := range rounds {
-						var used [3]float64
-						for way, read := range ways {
-							start := cpu(b)
-							n, err := read(b.Context(), streams)
-							used[way] = (cpu(b) - start).Seconds()
-							if err != nil || n < int64(streams*benchChunks) {
-								b.Fatalf("way %d: %d chunks of %d: %v", way, n, streams*benchChunks, err)
-							}
-						}
-						for way := range ways {
-							if round > 0 { // the first one warms up
-								perChunk[way] = append(perChunk[way], used[way]/float64(streams*benchChunks))
-								parts[way] = append(parts[way], used[way]/used[0])
-							}
-						}
-					}
-				}
-				b.ReportMetric(1/median(perChunk[0]), "chunks/cpu-s")
-				b.ReportMetric(1/median(perChunk[1]), "unparsed/cpu-s")
-				b.ReportMetric(1/median(perChunk[2]), "nethttp/cpu-s")
-				b.ReportMetric(median(parts[1]), "ratio")
-				b.ReportMetric(median(parts[2]), "ratio-nethttp")
-				b.ReportMetric(0, "ns/op")
-			})
-		}
+	for _, load := range []struct {
+		how     string
+		streams int
+	}{
+		{"each", 8}, {"each", 64}, {"bulk", 8}, {"bulk", 64},
+		{"each openai-responses", 8}, {"each anthropic-messages", 8}, {"each ollama-chat", 8},
+	} {
+		b.Run(fmt.Sprintf("%s-%d", strings.ReplaceAll(load.how, " ", "-"), load.streams), func(b *testing.B) {
+			cfg, _ := config(startServer(b, load.how))
+			_, cfg.Endpoint.Dialect, _ = strings.Cut(load.how, " ")
+			cfg.Workload = attacks.Workload{PromptTokens: 64, OutputTokens: benchChunks}
+			a, err := attacks.New(cfg)
+			if err != nil {
+				b.Fatal(err)
+			}
+			alternate(b, load.streams, []func(context.Context, int) (int64, error){a.Judged, a.Unparsed, nethttp(cfg.Endpoint.URL)})
+		})
 	}
 }
 
-// nethttp reads the streams by net/http with the same buffers and looks at nothing: what any other
-// Go client pays before it knows anything of an answer.
+// alternate has each way read the streams in turn, and reports what they cost.
+func alternate(b *testing.B, streams int, ways []func(context.Context, int) (int64, error)) {
+	b.Helper()
+	const rounds = 7
+	perChunk, parts := make([][]float64, len(ways)), make([][]float64, len(ways)) // CPU seconds, and the part of the first in them
+	for b.Loop() {
+		for round := range 1 + rounds {
+			used := make([]float64, len(ways))
+			for way, read := range ways {
+				start := cpu(b)
+				n, err := read(b.Context(), streams)
+				used[way] = (cpu(b) - start).Seconds()
+				if err != nil || way == 0 && n < int64(streams*benchChunks) {
+					b.Fatalf("way %d: %d chunks of %d: %v", way, n, streams*benchChunks, err)
+				}
+			}
+			for way := range ways {
+				if round > 0 { // the first one warms up
+					perChunk[way] = append(perChunk[way], used[way]/float64(streams*benchChunks))
+					parts[way] = append(parts[way], used[way]/used[0])
+				}
+			}
+		}
+	}
+	b.ReportMetric(1/median(perChunk[0]), "chunks/cpu-s")
+	b.ReportMetric(1/median(perChunk[1]), "unparsed/cpu-s")
+	b.ReportMetric(1/median(perChunk[2]), "nethttp/cpu-s")
+	b.ReportMetric(median(parts[1]), "ratio")
+	b.ReportMetric(median(parts[2]), "ratio-nethttp")
+	b.ReportMetric(0, "ns/op")
+}
+
+// nethttp reads the streams by net/http with the same buffers, looks at nothing and counts bytes: what any
+// other Go client pays before it knows anything of an answer.
 func nethttp(url string) func(context.Context, int) (int64, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000, ReadBufferSize: 8 << 10, DisableCompression: true}}
 	read := func(ctx context.Context) (int64, error) {
@@ -205,7 +227,7 @@ func nethttp(url string) func(context.Context, int) (int64, error) {
 			m, err := resp.Body.Read(buf)
 			n += int64(m)
 			if errors.Is(err, io.EOF) {
-				return n / int64(len(benchChunk)), nil
+				return n, nil
 			}
 			if err != nil {
 				return 0, err

@@ -191,14 +191,16 @@ func (s *speech) stream(events ...string) targetstest.Script {
 }
 
 // chunks are the events, numbered, each in an HTTP chunk of its own.
-func (s *speech) chunks(events ...string) string {
-	var b strings.Builder
+func (s *speech) chunks(events ...string) string { return strings.Join(s.pieces(events...), "") }
+
+// pieces are those chunks one by one.
+func (s *speech) pieces(events ...string) (pieces []string) {
 	n := 0
 	for _, e := range events {
 		for ; strings.Contains(e, "SEQ"); n++ {
 			e = strings.Replace(e, "SEQ", fmt.Sprint(n), 1)
 		}
-		b.WriteString(targetstest.Chunk(e))
+		pieces = append(pieces, targetstest.Chunk(e))
 	}
-	return b.String()
+	return pieces
 }
