@@ -7,9 +7,9 @@
 // proxies or speak HTTP/2: one stream has one connection, whose stamps are its own.
 //
 //	Profile ─ arrivals ──► agenda ─ Pacer, Targeter ─► vegeta ─ workers ─► runner.RoundTrip
-//	Workload, Client ─ turns ─┘                                              │ attempts, back-off
+//	Workload, Client ─ turns ─┘                                              │ a goroutine a turn: attempts, back-off
 //	                                                                         ▼
-//	pool ─ link ─ socket (stamps) ─► body ─ pieces ─► intake: events, tokens, nonces ─► outcome ─► Sample ─► Sink
+//	pool ─ link ─ socket (stamps) ─► feed ─► body ─ pieces ─► intake: events, tokens, nonces ─► outcome ─► Sample ─► Sink
 //
 // # The schedule
 //
@@ -78,10 +78,23 @@
 // 99th percentile on an idle machine, the timerfd by 0.04 and 0.15 ms, at the same 2
 // to 5 % of a core; spinning was as good as the timerfd and took a whole core at 1,000/s.
 //
+// # Stamps
+//
+// A chunk's time is that of the socket read which brought the last byte that its event
+// needs: the blank line of a server-sent event, the line end of a JSON line. It is taken
+// before anything looks at the bytes, and below TLS. Events whose last bytes one read
+// brought have one stamp, and all but the first are marked Coalesced: how far apart the
+// server made them is not to be known. crypto/tls by itself begins a record by a read of a
+// few hundred bytes, so that what had come together would look as if it had not: it reads
+// from a feed, which takes all there is.
+//
+// However a stream is cut into reads, its sample is the same but for times and marks. That
+// is a law, and fuzzed (FuzzSplitsGiveTheSameSample).
+//
 // # Outcomes
 //
-// Complete is a 2xx stream without an error, with the dialect's terminal, at least
-// one token, and a usage that can be true, that ended as HTTP says. Everything else
+// Complete is a 2xx stream of the dialect's media type without an error, with the dialect's
+// terminal, at least one token, and a usage that can be true, that ended as HTTP says. Everything else
 // is a failure with a name; the first of these that fits: wrong_user, stream_error,
 // malformed; then what ended it (cancelled, deadline, idle_timeout, reset);
 // truncated, empty, length_mismatch. So a leak counts also in a stream that was cut
@@ -92,29 +105,59 @@
 // A server may count tokens as it likes, so length_mismatch is only what cannot be:
 // fewer bytes of text than tokens (two a token, in answers of more than a few), or more
 // than four chunks a token: see mismatch. Text that is lost at fewer tokens is not seen.
+// Nor is it where tokens have no text by right: beside calls of tools, whose template is
+// counted and not shown, and under Anthropic's thinking, of which newer models show a
+// summary and count the whole. Where a usage says how much was reasoning, the rest is held
+// against the answer alone.
 //
 // Another user's nonce is looked for wherever a server may put it: in text, reasoning
 // and tool calls, in errors inside a stream, in refusals, in a 200 that is no stream.
 //
 // Limits of our own machine (open files, local ports) are no failures of the server:
-// they end the attack, and so does a panic over what a server sent.
+// they end the attack, and so does a panic over a prompt or over what a server sent.
+//
+// # Tokens
+//
+// Tokens are counted by the server, in the usage at an answer's end; else by the usage that
+// came with each chunk, of a stream that was cut; else by the model's own tokenizer, where
+// the model is one of OpenAI's; else there is one a chunk. Usage.Source says which. A count
+// is shared out over the chunks where they did not say how many each has. A tokenizer that
+// is nearly the model's is not used: its error would look like the server's. The text is
+// kept for it only then, and counted when the stream has ended and all its stamps are
+// taken, on one core at a time. A message_start of Anthropic's has a count that is a
+// placeholder, and early zeros of Ollama's completions are none.
 //
 // # Why not net/http's transport
 //
 // Its head parser and its headers are used; its connections and bodies are not. Its
 // chunked reader keeps a finished HTTP chunk back while the next one is half there, so
 // that a token is stamped with the arrival of the one after it. It has two goroutines
-// and two buffers a connection; what is here (pool.go, body.go) has no goroutine and one
-// buffer, and its reads cost a sixth less of our CPU where one brings many chunks,
-// and the same where it brings one (see BenchmarkIntake). And it does not tell
+// and two buffers a connection; what is here (pool.go, feed.go, body.go) has no goroutine,
+// and a buffer only while there is something in it, and its reads cost a quarter less of our
+// CPU where one brings many chunks, and a little less where it brings one (see
+// BenchmarkIntake). And it does not tell
 // when a request was written and when its connection failed, by which a stale connection
 // is told from a server that died. It would not send a POST twice by itself once a byte
 // was written, and could be made to use a new connection: those are no reasons.
 //
 // What is given up: proxies (HTTP_PROXY and HTTPS_PROXY are ignored, and a connection
-// that fails says so where one is set), servers that speak only HTTP/2, client
-// certificates, and an early 4xx to a prompt that is longer than the sockets' buffers,
-// which a server sends while we still write: if it then closes, that may be a reset.
+// that fails says so where one is set), servers that speak only HTTP/2, and client
+// certificates.
+//
+// A prompt that the kernel may not take at once (16 KiB) is written while the answer is
+// read, so that a server which refuses it early is heard. If it then closes with the rest
+// unread, its kernel resets the connection, and the refusal may be lost on the way: a reset.
+//
+// # Memory
+//
+// A stream waits for its server nearly all of its time, and holds then little but its
+// chunks: the read buffer goes back to those of the whole pool, the request is dropped once
+// it cannot be sent again, and the stack is that of our own goroutine and not of vegeta's
+// worker with http.Client's frames on it, which had twice the size. With prompts of 4 KB and
+// answers of 200 chunks, 9,000 streams at a time hold 10 KB of heap and 8 KB of stack each,
+// and 26 KB are resident (BenchmarkMemory; 24, 16 and 39 before). To wait for a socket
+// without a buffer, its syscall.RawConn is read: net.Conn has no way to. Under TLS a stream
+// holds 8 KiB more, and what crypto/tls does.
 //
 // # Stale connections
 //
@@ -134,5 +177,7 @@
 // byte), and neither is its sleep, which cannot be woken: our Pacer waits instead. Its
 // encoder writes VegetaFile: our samples in its format, as the status codes that it knows.
 // golang.org/x/net/http/httpguts checks header names and values as net/http does.
-// golang.org/x/sys/unix has the timerfd.
+// golang.org/x/sys/unix has the timerfd. tiktoken-go/tokenizer counts as OpenAI's models do, with
+// the vocabularies in the program; only its codecs are used, since its table of models gives
+// a fine-tuned gpt-4o the vocabulary of gpt-4, and knows neither gpt-oss nor gpt-5 with a date.
 package attacks

@@ -160,8 +160,13 @@ func BenchmarkIntake(b *testing.B) {
 		how     string
 		streams int
 	}{
-		{"each", 8}, {"each", 64}, {"bulk", 8}, {"bulk", 64},
-		{"each openai-responses", 8}, {"each anthropic-messages", 8}, {"each ollama-chat", 8},
+		{"each", 8},
+		{"each", 64},
+		{"bulk", 8},
+		{"bulk", 64},
+		{"each openai-responses", 8},
+		{"each anthropic-messages", 8},
+		{"each ollama-chat", 8},
 	} {
 		b.Run(fmt.Sprintf("%s-%d", strings.ReplaceAll(load.how, " ", "-"), load.streams), func(b *testing.B) {
 			cfg, _ := config(startServer(b, load.how))
