@@ -24,13 +24,14 @@ import (
 //   - ITL are the gaps between all such chunks, pooled, whatever they carry, also between chunks of one read.
 //   - TPOT is (latency − TTFT) / (output tokens − 1), of answers with more than one token.
 //   - E2EL runs to the last such chunk.
-//   - Peaks: chunks in the fullest second; requests under way at once. Here to 10 ms.
+//   - Peaks: chunks in the fullest second, and requests that were under way at any time of the same second, which are
+//     many more than were so at once. Seconds count from the first send, here to 10 ms.
 //   - Rates divide by the time from when the first request was due until the last one ended.
 //
 // What cannot be told from a Sample: a finish_reason that comes in a chunk of its own ends vLLM's E2EL and
 // is one more ITL, and here is neither. Where no usage came vLLM tokenizes the text, and here Sample.Tokens counts.
 // Prompt tokens are those of the usage. A retried request counts once, from its first send; vLLM retries none.
-// Means and deviations are exact, quantiles to 0.1 %.
+// Means and deviations are exact, quantiles to 0.1 %, between two values as numpy has them.
 //
 // The zero value is ready. It keeps no sample, is not safe for concurrent use, and Add never fails.
 type VLLM struct {
@@ -149,19 +150,20 @@ func (v *VLLM) peaks(sent, first time.Duration, rest []Chunk, last time.Duration
 	}
 }
 
-// peak gives the most chunks in a second, counted from the first start, and the most requests at once.
+// peak gives the most chunks in a second, counted from the first start, and the most requests in one.
 func (v *VLLM) peak() (chunks float64, requests int) {
-	perSecond, begin, underWay := map[int64]int{}, int64(-1), 0
+	var now vllmTick // of a second: its chunks and ends, and what had started by its end and not ended before it
+	begin, second := int64(-1), int64(0)
 	for _, n := range slices.Sorted(maps.Keys(v.ticks)) {
-		tick := v.ticks[n]
-		if begin < 0 && tick.starts > 0 {
+		if begin < 0 { // nothing comes before the first start
 			begin = n
 		}
-		second := (n - begin) / int64(time.Second/vllmTickLength)
-		perSecond[second] += tick.chunks
-		chunks = max(chunks, float64(perSecond[second]))
-		underWay += tick.starts - tick.ends
-		requests = max(requests, underWay, min(1, tick.starts))
+		if s := (n - begin) / int64(time.Second/vllmTickLength); s != second {
+			now, second = vllmTick{starts: now.starts - now.ends}, s
+		}
+		tick := v.ticks[n]
+		now = vllmTick{now.chunks + tick.chunks, now.starts + tick.starts, now.ends + tick.ends}
+		chunks, requests = max(chunks, float64(now.chunks)), max(requests, now.starts)
 	}
 	return chunks, requests
 }
@@ -241,7 +243,19 @@ func (m *vllmMetric) figures() (mean, median, std, p99 float64) {
 	if m.N() > 0 {
 		std = math.Sqrt(m.squares / float64(m.N()))
 	}
-	return m.Mean() * 1e3, m.Quantile(0.5) * 1e3, std * 1e3, m.Quantile(0.99) * 1e3
+	return m.Mean() * 1e3, m.percentile(0.5) * 1e3, std * 1e3, m.percentile(0.99) * 1e3
+}
+
+// percentile lies between the two values nearest to its place, as numpy's default method has it.
+func (m *vllmMetric) percentile(q float64) float64 {
+	if m.N() == 0 {
+		return 0
+	}
+	at := q * float64(m.N()-1)
+	below := math.Floor(at)
+	nth := func(i float64) float64 { return m.Quantile(min(1, (i+0.5)/float64(m.N()))) }
+	low := nth(below)
+	return low + (at-below)*(nth(below+1)-low)
 }
 
 // Write says what differs from our own figures, then prints the block that vLLM's benchmark ends with.
