@@ -33,6 +33,8 @@
 // Rates go by the moment and not by the request: tokens by their arrival, goodput by completion,
 // in windows that meet without a gap. They include what streams of the warm-up bring after baseline
 // began. Without these baseline would look poorer than it is, and "80% of baseline" too easy.
+// Attack has no warm-up: its goodput is that of all requests that were due, however late they ended, as vLLM and
+// DistServe count it; by completion the last requests of a short load would be missing, and none stand in for them.
 //
 // A Gate, the check of the fault phase's absolute claims against baseline, passes only what Held:
 // a baseline too short to tell is not steady. Load warns of it.

@@ -115,6 +115,9 @@ func (j *Judge) event(e *results.Event) {
 	}
 }
 
+// loadAlone reports whether the records are those of Attack.
+func (j *Judge) loadAlone() bool { return j.plan.Phases.Fault.Limit() == 0 }
+
 // Gate judges every absolute claim about the fault phase by the baseline so far: each must be Held,
 // or nothing may be injected. It returns those that are not, in the order of the plan; none: go on.
 //

@@ -46,7 +46,7 @@ func (j *Judge) generatorBound() string {
 			continue
 		}
 		of := fmt.Sprintf(" of the %s phase", p.name())
-		if j.plan.Phases.Fault.Limit() == 0 { // an attack: it has no phases to speak of
+		if j.loadAlone() { // it has no phases to speak of
 			of = ""
 		}
 		return fmt.Sprintf("%s: %d of %d requests%s were sent over %s late (p99 %s), so the figures tell of this machine and not of the stack",

@@ -86,6 +86,10 @@ func (j *Judge) sliceStats() []results.SliceStats {
 
 // stats are the figures of a tally that is one phase, or a slice of it.
 func (j *Judge) stats(p phase, length time.Duration, t *tally, errors errorTexts) results.PhaseStats {
+	good := t.met
+	if j.loadAlone() {
+		good = t.kept // there is no phase before it whose requests would end in it instead of its own last ones
+	}
 	return results.PhaseStats{
 		Phase:           p.name(),
 		Duration:        length,
@@ -112,7 +116,7 @@ func (j *Judge) stats(p phase, length time.Duration, t *tally, errors errorTexts
 		Stall:           t.of(wantStall).Quantiles(),
 		TTFTSent:        t.of(wantTTFTSent).Quantiles(),
 		E2ESent:         t.of(wantE2ESent).Quantiles(),
-		SLO:             j.plan.SLO.stats(t, length),
+		SLO:             j.plan.SLO.stats(t, good, length),
 		Outcomes:        outcomeStats(&t.outcomes, func(o results.Outcome) string { return errors.commonest(p, o) }),
 	}
 }

@@ -108,12 +108,13 @@ func (s *SLO) misses(r *reading) (missed [sloBounds]bool) {
 	return missed
 }
 
-// stats are the SLO's part of a phase's figures; nil where nothing was asked for.
-func (s SLO) stats(t *tally, length time.Duration) *results.SLOStats {
+// stats are the SLO's part of a phase's figures, of which good requests count in goodput; nil where nothing was
+// asked for.
+func (s SLO) stats(t *tally, good int, length time.Duration) *results.SLOStats {
 	if s == (SLO{}) {
 		return nil
 	}
-	all := &results.SLOStats{Met: t.kept, Goodput: over(float64(t.met), length.Seconds()), Share: over(float64(t.kept), float64(t.requests))}
+	all := &results.SLOStats{Met: t.kept, Goodput: over(float64(good), length.Seconds()), Share: over(float64(t.kept), float64(t.requests))}
 	for i, b := range s.bounds() {
 		if t.missed[i] > 0 {
 			all.Missed = append(all.Missed, results.MissedBound{Bound: b.name, Count: t.missed[i]})

@@ -67,6 +67,42 @@ func TestReportCountsTheSLO(t *testing.T) {
 	}
 }
 
+// An attack has nothing before its load, so its goodput is of all that were due, also what ended after the load did.
+func TestGoodputOfAnAttack(t *testing.T) {
+	j := experiments.NewJudge(&experiments.Plan{
+		SLO: experiments.SLO{TTFT: time.Second}, Phases: experiments.PhaseSpec{Baseline: experiments.Length{For: 10 * time.Second}},
+	})
+	events := map[float64]results.EventKind{0: results.EventPhase, 10: results.EventLoadEnd}
+	for _, at := range []float64{0, 10} {
+		if err := j.Add(results.Record{Event: &results.Event{At: sec(at), Kind: events[at], Phase: results.Baseline}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 20 {
+		s := served(float64(i) / 2)
+		s.Done = max(s.Done, sec(9.9+float64(i)/20)) // 17 of 20 after the end
+		if err := j.Add(results.Record{Sample: s}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := phaseOf(t, j.Report(), results.Baseline)
+	if want := (&results.SLOStats{Goodput: 2, Met: 20, Share: 1}); !gocmp.Equal(want, p.SLO) {
+		t.Errorf("SLO of 20 requests in 10 s = %+v; want %+v", p.SLO, want)
+	}
+}
+
+// Reasoning that a server keeps to itself comes in no chunk and in no second.
+func TestReportCountsWhatArrived(t *testing.T) {
+	s := newScript(anyClaim)
+	hidden := served(5)
+	hidden.Usage = results.Usage{Output: 910, Reasoning: 900, Source: results.UsageServer}
+	s.add(hidden)
+	p := phaseOf(t, s.judge(t), results.Baseline)
+	if want := 10 / p.Duration.Seconds(); p.TokensPerChunk != 1 || p.TokensPerSecond != want {
+		t.Errorf("10 chunks of 910 tokens, 900 of them hidden: %v a chunk, %v/s; want 1, %v", p.TokensPerChunk, p.TokensPerSecond, want)
+	}
+}
+
 // Who counted the tokens, and how many chunks came in one read with another.
 func TestReportSaysHowTokensWereCounted(t *testing.T) {
 	s := newScript(anyClaim)

@@ -322,7 +322,7 @@ func (rd *reader) arrivals(r *reading) {
 	}
 }
 
-// weightOf is how many output tokens a token of a chunk stands for: the server's count may be finer
+// weightOf is how many received tokens a token of a chunk stands for: the server's count may be finer
 // than its chunks.
 func weightOf(s *results.Sample) float64 {
 	sum := 0
@@ -332,5 +332,5 @@ func weightOf(s *results.Sample) float64 {
 	if sum <= 0 {
 		return 1
 	}
-	return float64(s.Tokens()) / float64(sum)
+	return float64(s.Received()) / float64(sum)
 }

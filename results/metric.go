@@ -45,6 +45,12 @@ func (s *Sample) Tokens() int {
 	return s.inChunks()
 }
 
+// Received is how many of Tokens arrived: without reasoning that the server counts and keeps to itself.
+func (s *Sample) Received() int {
+	n := s.Tokens()
+	return n - min(s.Usage.Reasoning, max(0, n-s.inChunks()))
+}
+
 // inChunks is the sum over the chunks.
 func (s *Sample) inChunks() int {
 	n := 0
@@ -55,7 +61,7 @@ func (s *Sample) inChunks() int {
 }
 
 // Arrivals is how many reads brought tokens: the chunks without those that came together with the
-// one before. Tokens divided by Arrivals is what "tokens per chunk" means next to an ITL.
+// one before. Received divided by Arrivals is what "tokens per chunk" means next to an ITL.
 func (s *Sample) Arrivals() int {
 	n := 0
 	for i, c := range s.Chunks {
@@ -102,20 +108,15 @@ func (s *Sample) e2e(from time.Duration) (d time.Duration, inf, counts bool) {
 	}
 }
 
-// TPOT is the mean time per output token after the first chunk: (last − first chunk) / (Tokens −
-// those of the first chunk). Reasoning that the server counts and keeps to itself was done before that
-// chunk, and is left out. It counts for every stream that has such tokens, also one that was
+// TPOT is the mean time per output token after the first chunk: (last − first chunk) / (Received −
+// those of the first chunk). It counts for every stream that has such tokens, also one that was
 // cut later, and is never infinite: what a stream did not deliver shows in Stall, E2E and success.
 func (s *Sample) TPOT() (d time.Duration, inf, counts bool) {
 	if !s.Counted() || len(s.Chunks) < 2 {
 		return 0, false, false
 	}
 	first, last := s.Chunks[0], s.Chunks[len(s.Chunks)-1]
-	n := s.Tokens()
-	if s.Usage.Reasoning > 0 {
-		n = min(n, s.inChunks())
-	}
-	n -= first.Tokens
+	n := s.Received() - first.Tokens
 	if n <= 0 {
 		return 0, false, false
 	}

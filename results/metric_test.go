@@ -173,6 +173,18 @@ func TestTokensAndTPOT(t *testing.T) {
 	if got, _, _ := s.TPOT(); got != 25*ms || s.Tokens() != 906 {
 		t.Errorf("TPOT() of 6 tokens after 900 that nobody saw = %s; want 25ms", got)
 	}
+	for _, tt := range []struct{ output, reasoning, want int }{
+		{906, 900, 6},   // hidden
+		{906, 0, 906},   // none: chunks of many tokens
+		{906, 100, 806}, // more than chunks tell of
+		{6, 4, 6},       // shown
+		{0, 0, 6},       // not counted
+	} {
+		s.Usage = results.Usage{Output: tt.output, Reasoning: tt.reasoning, Source: results.UsageServer}
+		if got := s.Received(); got != tt.want {
+			t.Errorf("Received() of %+v in chunks of 6 tokens = %d; want %d", s.Usage, got, tt.want)
+		}
+	}
 }
 
 // One try is the least.

@@ -53,7 +53,7 @@ const (
 	SignalGC         = "gc_pause"    // histogram: how long the garbage collector stopped everything
 	SignalHeap       = "heap_bytes"  // gauge
 	SignalGoroutines = "goroutines"  // gauge
-	SignalCPU        = "cpu_seconds" // counter: of user code, by the runtime's estimate
+	SignalCPU        = "cpu_seconds" // counter: user and system time of the process
 )
 
 // Gauge reports whether a signal among a Reading's Values says what is so at the moment. The others are counters.

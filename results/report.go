@@ -132,9 +132,11 @@ type PhaseStats struct {
 	FailedWith2xx []OutcomeStats `json:"failed_with_2xx_outcomes"`
 	// Refused are 429 and 503 before the first byte: not in TTFT, only in success. Infinite are
 	// failures that count in TTFT as +∞.
-	Refused         int     `json:"refused"`
-	Infinite        int     `json:"ttft_infinite"`
-	Success         float64 `json:"success"` // 0..1; 0 when Requests is 0
+	Refused  int     `json:"refused"`
+	Infinite int     `json:"ttft_infinite"`
+	Success  float64 `json:"success"` // 0..1; 0 when Requests is 0
+	// TokensPerSecond are the tokens that arrived within the phase, of whichever requests; GoodputTokens those of
+	// complete ones.
 	TokensPerSecond float64 `json:"tokens_per_second"`
 	GoodputTokens   float64 `json:"goodput_tokens"`
 	TokensPerChunk  float64 `json:"tokens_per_chunk"` // where it is not 1, an ITL is not the time of a token
@@ -160,7 +162,8 @@ type PhaseStats struct {
 
 // SLOStats say how many requests kept every bound of the SLO.
 type SLOStats struct {
-	// Goodput is how many a second ended in the phase, complete and within every bound.
+	// Goodput is how many a second were complete and within every bound: of those that ended in the phase; of an
+	// attack, before which there is nothing, of all that were due, so that it is Met by the length of the load.
 	Goodput float64 `json:"goodput"`
 	// Met is how many of the phase's requests were complete and within every bound; Share is that of all
 	// attempted, 0..1.

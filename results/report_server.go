@@ -73,7 +73,7 @@ type SelfStats struct {
 	Pauses  uint64         `json:"gc_pauses"`
 	P99     BucketQuantile `json:"gc_pause_p99"`
 	Longest Seconds        `json:"gc_pause_max"`
-	// HeapMax is in bytes, GoroutinesMax a count, CPU how much of it was spent on our own code.
+	// HeapMax is in bytes, GoroutinesMax a count, CPU the process's user and system time.
 	HeapMax       float64       `json:"heap_max_bytes"`
 	GoroutinesMax float64       `json:"goroutines_max"`
 	CPU           time.Duration `json:"cpu_ns"`

@@ -75,7 +75,7 @@ func TestSamplesCSV(t *testing.T) {
 		{
 			"index": "7", "phase": "baseline", "due_at": "0.000000", "sent_at": "0.002000", "first_byte_at": "0.070000", "role_at": "0.080000",
 			"first_token_at": "0.100000", "last_token_at": "0.400000", "done_at": "0.500000",
-			"ttft": "0.100000", "ttft_sent": "0.098000", "e2e": "0.400000", "e2e_sent": "0.398000", "tpot": "0.100000", "itl_mean": "0.150000",
+			"ttft": "0.100000", "ttft_sent": "0.098000", "e2e": "0.400000", "e2e_sent": "0.398000", "tpot": "0.075000", "itl_mean": "0.150000",
 			"stall": "0.200000", "lag": "0.002000", "chunks": "4", "coalesced": "1", "tokens": "9", "tokens_counted_by": "server",
 			"prompt_tokens": "11", "cached_tokens": "5", "output_tokens": "9", "reasoning_tokens": "4",
 			"status": "200", "outcome": "complete", "finish": "stop", "tries": "3", "reconnects": "1", "labels": `{"region":"e\"ast","tier":"paid"}`,

@@ -182,7 +182,7 @@ func (r *Report) loadRates(s *screen) error {
 	for _, also := range []struct {
 		n    int
 		what string
-	}{{p.Cancelled, "cancelled by plan"}, {p.Reconnects, "stale connections replaced"}} {
+	}{{p.Cancelled, "cancelled"}, {p.Reconnects, "stale connections replaced"}} {
 		if also.n > 0 {
 			sent = append(sent, fmt.Sprintf("%d %s", also.n, also.what))
 		}
@@ -191,19 +191,19 @@ func (r *Report) loadRates(s *screen) error {
 		sent = append(sent, fmt.Sprintf("each tried %s times", digits(p.Amplification)))
 	}
 	g.add("requests", perSecond(p.Requests+p.Cancelled), strings.Join(sent, ", "))
-	tokens := "none came"
+	tokens := "none"
 	if p.TokensPerChunk > 0 {
 		tokens = digits(p.TokensPerChunk) + " a chunk; counted by (answers): " + countedBy(p.CountedBy)
 	}
-	g.add("tokens", digits(p.TokensPerSecond), tokens)
-	g.add("tokens of complete answers", digits(p.GoodputTokens), "")
+	g.add("tokens received", digits(p.TokensPerSecond), tokens)
+	g.add("tokens of complete answers", digits(p.GoodputTokens), "of those")
 	if p.SLO != nil {
 		met := fmt.Sprintf("%s of %d requests within %s", part(p.SLO.Met, p.Requests), p.Requests, r.SLO)
 		g.add("goodput", digits(p.SLO.Goodput), met)
 		g.add("", "", missed(p))
 	}
 	s.fitLast(&g)
-	s.title("RATES", "  over the "+at(p.Duration)+" of load: what came after its end is in none")
+	s.title("RATES", "  over the "+at(p.Duration)+" of load")
 	return s.table(g)
 }
 

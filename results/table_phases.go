@@ -70,7 +70,7 @@ func figures() []figure {
 		{name: "goodput /s (slo)", show: func(p *PhaseStats) string { return digits(goodputOf(p)) }, only: func(p *PhaseStats) bool { return p.SLO != nil }, change: func(base, now *PhaseStats) string { return times(goodputOf(base), goodputOf(now)) }},
 		rate("amplification", func(p *PhaseStats) float64 { return p.Amplification }),
 		rate("tokens per chunk", func(p *PhaseStats) float64 { return p.TokensPerChunk }),
-		rare("cancelled by plan", func(p *PhaseStats) int { return p.Cancelled }),
+		rare("cancelled", func(p *PhaseStats) int { return p.Cancelled }),
 		rare("stale connections", func(p *PhaseStats) int { return p.Reconnects }),
 	}
 }
