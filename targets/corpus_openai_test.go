@@ -90,6 +90,10 @@ func chatCorpus() (all []recording) {
 	add("error first", sse(fault, done), sum{Done: true, Err: boom.Err})
 	add("abort", sse(token("a"), `{"choices":[{"delta":{},"finish_reason":"abort"}]}`, done),
 		sum{Text: "a", Finish: "abort", Done: true, Err: `finish_reason "abort"`})
+	for _, reason := range []string{"error", "timeout", "cancelled", "insufficient_system_resource"} {
+		add("gave up: "+reason, sse(token("a"), `{"choices":[{"delta":{},"finish_reason":"`+reason+`"}]}`, usage, done),
+			sum{Text: "a", Finish: reason, Done: true, Usage: tokens(9, 3), Err: `finish_reason "` + reason + `"`})
+	}
 	add("cut after a token", sse(token("a")), sum{Text: "a"})
 	add("cut after the finish", sse(token("a"), finish), sum{Text: "a", Finish: "stop"})
 	add("cut within a token", sse(token("a"))+`data: {"choices":[{"delta":{"con`, sum{Text: "a", Malformed: `data is no chunk of a chat completion: unexpected end of JSON input: "{\"choices\":[{\"delta\":{\"con"`})
@@ -184,6 +188,7 @@ func responsesCorpus() (all []recording) {
 	add("failed", begin+middle+event("response.failed", `"response":{"status":"failed","error":{"code":"server_error","message":"boom"}},"sequence_number":7`),
 		sum{Text: "a b c", Done: true, Err: "boom (server_error)"})
 	add("failed without a word", begin+event("response.failed", `"response":{},"sequence_number":4`), sum{Done: true, Err: "response failed"})
+	add("completed, but in error", begin+event("response.completed", `"response":{"status":"completed","error":{"message":"boom"}},"sequence_number":4`), sum{Done: true, Err: "boom"})
 	add("completed, but cancelled", begin+event("response.completed", `"response":{"status":"cancelled"},"sequence_number":4`), sum{Done: true, Err: "response cancelled"})
 	add("error", begin+middle+event("error", `"code":"server_error","message":"boom","param":null,"sequence_number":7`), sum{Text: "a b c", Err: "boom (server_error)"})
 	add("error in an envelope", begin+event("error", `"error":{"type":"server_error","message":"boom"},"sequence_number":4`)+sse(done), sum{Err: "boom (server_error)"})

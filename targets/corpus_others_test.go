@@ -47,6 +47,8 @@ func messagesCorpus() (all []recording) {
 	add("an estimate first", start(`"input_tokens":4,"output_tokens":0`)+text+end("max_tokens", `"input_tokens":9,"output_tokens":3`)+stop,
 		sum{Text: "a b c", Finish: "length", Done: true, Usage: tokens(9, 3)})
 	add("no counts", start("")+text+end("stop_sequence", "")+stop, sum{Text: "a b c", Finish: "stop", Done: true})
+	add("counts of the prompt alone", start(`"input_tokens":9,"output_tokens":1`)+text+event("message_delta", `,"delta":{"stop_reason":"end_turn"},"usage":null`)+stop,
+		sum{Text: "a b c", Finish: "stop", Done: true})
 	add("counts that grow", start(`"input_tokens":9`)+text+event("message_delta", `,"delta":{},"usage":{"output_tokens":2}`)+end("end_turn", `"output_tokens":3`)+stop, good)
 	add("thinking", start(`"input_tokens":9`)+block("thinking", `,"thinking":"","signature":""`)+piece("thinking_delta", "thinking", "h")+piece("thinking_delta", "thinking", "m")+
 		piece("signature_delta", "signature", "EqQB")+event("content_block_stop", `,"index":0`)+text+end("end_turn", `"output_tokens":3`)+stop,

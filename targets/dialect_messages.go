@@ -177,10 +177,10 @@ func (d *messageDecoder) end(m *messageJSON, out *Delta) error {
 
 // messageUsage counts what was read from a cache, and what was written to one, apart from the rest of the prompt.
 type messageUsage struct {
-	Input   int `json:"input_tokens"`
-	Read    int `json:"cache_read_input_tokens"`
-	Written int `json:"cache_creation_input_tokens"`
-	Output  int `json:"output_tokens"`
+	Input   int  `json:"input_tokens"`
+	Read    int  `json:"cache_read_input_tokens"`
+	Written int  `json:"cache_creation_input_tokens"`
+	Output  *int `json:"output_tokens"` // nil: not counted
 }
 
 // with is the count of an answer that began with u: servers differ in which of the two
@@ -188,8 +188,8 @@ type messageUsage struct {
 func (u messageUsage) with(now messageUsage) *results.Usage {
 	read := cmp.Or(now.Read, u.Read)
 	prompt := cmp.Or(now.Input, u.Input) + read + cmp.Or(now.Written, u.Written)
-	if prompt == 0 && now.Output == 0 {
+	if now.Output == nil || prompt == 0 && *now.Output == 0 {
 		return nil
 	}
-	return &results.Usage{Prompt: prompt, Cached: read, Output: now.Output, Source: results.UsageServer}
+	return &results.Usage{Prompt: prompt, Cached: read, Output: *now.Output, Source: results.UsageServer}
 }

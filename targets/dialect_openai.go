@@ -133,9 +133,19 @@ func (d *Delta) finish(reason string, fault json.RawMessage) {
 	if d.Err != "" {
 		return
 	}
-	// A server that gives up says so in one of these two as well; what it has sent is no answer.
-	if d.Err = inBandField(fault); d.Err == "" && (reason == "error" || reason == "abort") {
+	if d.Err = inBandField(fault); d.Err == "" && gaveUp(reason) {
 		d.Err = fmt.Sprintf("finish_reason %q", reason)
+	}
+}
+
+// gaveUp reports whether a server says by its finish_reason that what it has sent is no answer: vLLM, SGLang and
+// gateways by error and abort, TensorRT-LLM by timeout and cancelled, DeepSeek by the last.
+func gaveUp(reason string) bool {
+	switch reason {
+	case "error", "abort", "timeout", "cancelled", "insufficient_system_resource":
+		return true
+	default:
+		return false
 	}
 }
 

@@ -132,6 +132,9 @@ func (r *responseJSON) end(kind string, out *Delta) error {
 	if status == "completed" && got.Status != "" {
 		status = got.Status
 	}
+	if inBandField(got.Error) != "" {
+		status = "failed"
+	}
 	switch status {
 	case "completed":
 		out.Finish = "stop"

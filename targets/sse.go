@@ -9,6 +9,9 @@ import (
 // image) stay under 4 MiB; past four times that a server has lost its framing.
 const MaxEvent = 16 << 20
 
+// fieldSize is about what a Field costs beside its text: an event of a million lines of a letter is too long as well.
+const fieldSize = 96
+
 // ErrEventTooLong is what a Splitter returns past MaxEvent.
 var ErrEventTooLong = fmt.Errorf("an event is longer than %d bytes", MaxEvent)
 
@@ -202,6 +205,7 @@ func (s *Splitter) field(line, name, value []byte) {
 	case "id", "retry":
 	default:
 		s.begun = true
+		s.size += fieldSize
 		kept := bytes.Clone(line)
 		s.event.Other = append(s.event.Other, Field{
 			Line: kept, Name: kept[:len(name)], Value: kept[len(kept)-len(value):],

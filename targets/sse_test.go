@@ -131,6 +131,7 @@ func TestSplitterBoundsAnEvent(t *testing.T) {
 		{"one line", "data: " + strings.Repeat("x", targets.MaxEvent)},
 		{"many lines", strings.Repeat(line, 17)},
 		{"many other fields", strings.Repeat(strings.Replace(line, "data", "junk", 1), 17)},
+		{"many fields of a letter", strings.Repeat("x\n", targets.MaxEvent/64)},
 		{"a comment", ":" + strings.Repeat("x", targets.MaxEvent)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
