@@ -43,7 +43,8 @@ func noteOnTTFT(s *results.ServerStats, lag results.Quantiles) string {
 		return fmt.Sprintf("its own TTFT (p50 %s) is %s longer than ours: it has seen other requests than we did, or measures something else",
 			theirs.Value, -apart)
 	}
-	return fmt.Sprintf("its own TTFT (p50 %s) is %s shorter than ours: between the two lie the network, what stands in front of it, and our own lag (p99 %s)",
+	return fmt.Sprintf("its own TTFT (p50 %s) is %s shorter than ours: between the two lie the network, what stands in front of it, our own lag (p99 %s), "+
+		"and requests that others served",
 		theirs.Value, apart, lag.P99)
 }
 
@@ -53,8 +54,10 @@ func noteOnTokens(s *results.ServerStats) string {
 	switch {
 	case !told || max(theirs, ours) < fewTokens || math.Abs(theirs-ours) <= tokensShare*max(theirs, ours):
 		return ""
+	case s.Restarts > 0: // of what was counted around that too little is known to say more
+		return ""
 	case theirs < ours:
-		return "it counts fewer tokens than came to us: some servers count when a request ends, and those of a cancelled or failed one never; " +
+		return "it counts fewer tokens than came to us: it may not have served all of them; some servers count when a request ends, and those of a cancelled or failed one never; " +
 			"what was counted between the last reading and a server's death is lost"
 	default:
 		return "it counts more tokens than came to us: it serves others too, or made some that did not reach us"

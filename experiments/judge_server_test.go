@@ -157,9 +157,9 @@ func TestDifferencesAreNoted(t *testing.T) {
 	}{
 		{"none", 0.09, 10, nil},
 		{"within the bucket", 0.0751, 10, nil},
-		{"shorter", 0.03, 10, []string{"is 62.5 ms shorter than ours: between the two lie the network, what stands in front of it, and our own lag (p99 0 s)"}},
+		{"shorter", 0.03, 10, []string{"is 62.5 ms shorter than ours: between the two lie the network, what stands in front of it, our own lag (p99 0 s), and requests that others served"}},
 		{"longer", 0.3, 10, []string{"is 150 ms longer than ours"}},
-		{"fewer tokens", 0.09, 5, []string{"fewer tokens than came to us"}},
+		{"fewer tokens", 0.09, 5, []string{"fewer tokens than came to us: it may not have served all of them"}},
 		{"more tokens", 0.09, 20, []string{"more tokens than came to us"}},
 		{"both", 0.03, 20, []string{"shorter than ours", "more tokens"}},
 	} {
@@ -228,6 +228,9 @@ func TestAnotherProcessCountsFromNothing(t *testing.T) {
 	base := s.judge(t).Server[0]
 	if got := base.Counts[results.SignalOutputTokens]; got != 50+400+100 || base.Restarts != 1 {
 		t.Errorf("tokens = %g after %d restarts; want 550 after 1", got, base.Restarts)
+	}
+	if len(base.Notes) > 0 {
+		t.Errorf("notes = %q; want none: what was lost with the process is not known", base.Notes)
 	}
 }
 

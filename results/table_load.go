@@ -16,7 +16,7 @@ import (
 func (r *Report) WriteLoad(w io.Writer, opts TableOptions) error {
 	s := newScreen(opts)
 	for _, part := range []func(*screen) error{
-		r.loadHeadline, r.notes, r.loadTimes, r.selfLine, r.loadRates, r.loadOutcomes, r.loadSlices, r.serverTable,
+		r.loadHeadline, r.notes, r.loadTimes, r.selfLine, r.loadRates, r.loadOutcomes, r.loadSlices, r.loadServers,
 	} {
 		if err := part(s); err != nil {
 			return err

@@ -22,27 +22,39 @@ func (r *Report) selfLine(s *screen) error {
 	return nil
 }
 
-// serverTable holds the servers' own figures beside ours.
-func (r *Report) serverTable(s *screen) error {
+// serverTable holds the servers' own figures beside ours, a line for each phase.
+func (r *Report) serverTable(s *screen) error { return r.servers(s, true) }
+
+// loadServers is serverTable of a load, which has no phases to speak of.
+func (r *Report) loadServers(s *screen) error { return r.servers(s, false) }
+
+func (r *Report) servers(s *screen, phases bool) error {
 	if len(r.Server) == 0 {
 		return nil
 	}
 	g := grid{
-		header: []string{"", "", "ttft mean", "ours", "apart", "p50", "ours", "tokens", "ours", "waiting", "kv"},
-		right:  []bool{false, false, true, true, true, true, true, true, true, true, true},
+		header: []string{"", "ttft mean", "ours", "apart", "p50", "ours", "tokens", "ours", "waiting", "kv"},
+		right:  []bool{false, true, true, true, true, true, true, true, true, true},
+	}
+	if phases {
+		g.header, g.right = slices.Insert(g.header, 1, ""), slices.Insert(g.right, 1, false)
 	}
 	last := ""
 	for i := range r.Server {
 		it := &r.Server[i]
 		name := it.name()
-		g.add(append([]string{blankAgain(name, last), string(it.Phase)}, it.cells()...)...)
+		cells := append([]string{blankAgain(name, last)}, it.cells()...)
+		if phases {
+			cells = slices.Insert(cells, 1, string(it.Phase))
+		}
+		g.add(cells...)
 		last = name
 	}
 	s.title("SERVER", "  its own figures beside ours: ttft from arrival there, and from sent; p50 by buckets; waiting, kv: most")
 	if err := s.table(g); err != nil {
 		return err
 	}
-	r.serverNotes(s)
+	r.serverNotes(s, phases)
 	return nil
 }
 
@@ -115,7 +127,7 @@ func signed(x Seconds) string {
 
 // serverNotes says what differences mean, where a page could not be read, and where counters began anew: each once,
 // with the places where it is so.
-func (r *Report) serverNotes(s *screen) {
+func (r *Report) serverNotes(s *screen, phases bool) {
 	where := map[string][]string{}
 	var order []string
 	note := func(it *ServerStats, text string) {
@@ -125,7 +137,11 @@ func (r *Report) serverNotes(s *screen) {
 		if where[text] == nil {
 			order = append(order, text)
 		}
-		where[text] = append(where[text], it.name()+" in "+string(it.Phase))
+		at := it.name()
+		if phases {
+			at += " in " + string(it.Phase)
+		}
+		where[text] = append(where[text], at)
 	}
 	for i := range r.Server {
 		it := &r.Server[i]

@@ -58,6 +58,21 @@ func TestServerTable(t *testing.T) {
 			t.Errorf("a line of %d characters: %s", n, line)
 		}
 	}
+	out.Reset()
+	r.Server = r.Server[:1]
+	if err := r.WriteLoad(&out, results.TableOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ = strings.Cut(out.String(), "SERVER")
+	const load = `  its own figures beside ours: ttft from arrival there, and from sent; p50 by buckets; waiting, kv: most
+              ttft mean     ours    apart      p50     ours  tokens  ours  waiting      kv
+───────────────────────────────────────────────────────────────────────────────────────────
+ region=east    24.9 ms  25.1 ms  +200 µs  29.8 ms  25.1 ms    1030  1034        3  42.1 %
+   region=east: it counts fewer tokens than came to us
+`
+	if table != load {
+		t.Errorf("the table of a load is\n%s\nwant\n%s", table, load)
+	}
 	if want := "our own garbage collector: 41 pauses, p99 200 µs, longest 900 µs\n"; !strings.Contains(out.String(), want) {
 		t.Errorf("the report lacks %q:\n%s", want, out.String())
 	}
