@@ -216,6 +216,9 @@ func reads(m *dto.Metric) float64 {
 	}
 }
 
+// mostShare is what a share can come to: a full cache may show a little over 1, by how its server counts.
+const mostShare = 1.5
+
 // value joins series to one.
 func (f figure) value(series []*dto.Metric) float64 {
 	sum, most, n := 0.0, math.Inf(-1), 0.0
@@ -235,7 +238,7 @@ func (f figure) value(series []*dto.Metric) float64 {
 	case f.mean:
 		x = sum / n
 	}
-	if share := f.signal == results.SignalKV || f.signal == results.SignalHitRate; share && x > 1 {
+	if share := f.signal == results.SignalKV || f.signal == results.SignalHitRate; share && x > mostShare {
 		x /= 100 // a server that means per cent: none of those known does, whatever its names say
 	}
 	return x

@@ -139,6 +139,8 @@ func TestParseOddMetrics(t *testing.T) {
 		{"a timestamp", "vllm:num_requests_running 1 1795120000000\n", "map[running:1] map[]", ""},
 		{"no type", "vllm:num_requests_running{a=\"x\"} 1\nvllm:num_requests_running{a=\"y\"} 2\n", "map[running:3] map[]", ""},
 		{"no numbers", "vllm:num_requests_running NaN\nvllm:num_requests_waiting +Inf\n", "map[] map[]", ""},
+		{"a cache that is over full", "vllm:kv_cache_usage_perc 1.0001\n", "map[kv_usage:1.0001] map[]", ""},
+		{"a cache in per cent", "vllm:kv_cache_usage_perc 57\n", "map[kv_usage:0.57] map[]", ""},
 		{"a gauge for a histogram", "vllm:time_to_first_token_seconds 1\n", "map[] map[]", ""},
 		{"a histogram for a gauge", "# TYPE vllm:num_requests_running histogram\nvllm:num_requests_running_bucket{le=\"+Inf\"} 3\n", "map[] map[]", ""},
 		{"with a name in quotes", "{\"vllm:num_requests_running\",a=\"x\"} 4\n", "map[running:4] map[]", ""},
