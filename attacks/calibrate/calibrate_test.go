@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -52,8 +53,9 @@ func TestRun(t *testing.T) {
 		t.Fatalf("Run() = %+v, having said %q", c, said)
 	}
 	for i, l := range c.Levels {
-		if l.Streams != cfg.Streams[i] || l.ChunksPerSecond != float64(100*l.Streams) {
-			t.Errorf("level %d has %d streams and %.0f chunks/s; want %d and %d", i, l.Streams, l.ChunksPerSecond, cfg.Streams[i], 100*cfg.Streams[i])
+		if l.Streams != cfg.Streams[i] || math.Abs(l.ChunksPerSecond/(l.ChunksPerCPUSecond*l.Cores)-1) > 1e-6 {
+			t.Errorf("level %d has %d streams and %v chunks/s; want %d, and %v chunks per CPU-second on %v cores", i, l.Streams, l.ChunksPerSecond,
+				cfg.Streams[i], l.ChunksPerCPUSecond, l.Cores)
 		}
 		if l.Requests == 0 || l.Failed > 0 || l.TTFT.N == 0 || l.ITL.N == 0 || l.Delay.N == 0 || l.Lag.N == 0 || l.ServerLate.N == 0 {
 			t.Errorf("level %d: %+v; want some of everything, and no failure (%s)", i, l, l.Why)

@@ -32,12 +32,14 @@ type Calibration struct {
 	Levels []Level `json:"levels"`
 	// Memory of a stream; nil: not measured.
 	Memory *Memory `json:"memory,omitempty"`
+	// OtherVersion: another version of the program measured, whose errors need not be this one's. Load sets it.
+	OtherVersion bool `json:"-"`
 }
 
 // A Machine is where a calibration is true.
 type Machine struct {
 	Host  string `json:"host"`
-	CPUs  int    `json:"cpus"` // that this process may use
+	CPUs  int    `json:"cpus"` // that this process may use, by its affinity, its cgroup's limit and GOMAXPROCS
 	Model string `json:"model,omitempty"`
 	OS    string `json:"os"`
 	Arch  string `json:"arch"`
@@ -53,7 +55,7 @@ func ThisMachine(failwhale string) Machine {
 		host = "unknown"
 	}
 	return Machine{
-		Host: host, CPUs: runtime.NumCPU(), Model: model(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+		Host: host, CPUs: runtime.GOMAXPROCS(0), Model: model(), OS: runtime.GOOS, Arch: runtime.GOARCH,
 		Go: runtime.Version(), Failwhale: failwhale,
 	}
 }
@@ -106,5 +108,6 @@ func Load(dir string, machine Machine) (*Calibration, error) {
 	case !c.Machine.Same(machine):
 		return nil, nil //nolint:nilnil // likewise
 	}
+	c.OtherVersion = c.Machine.Failwhale != machine.Failwhale
 	return c, nil
 }

@@ -29,7 +29,8 @@ type Join struct {
 	// a chunk's write to its stamp at the client, Lag Sent − Due, and Late how late the server wrote by its own plan.
 	// Errors have no sign.
 	TTFT, ITL, Delay, Lag, Late results.Distribution
-	// Requests of the window, and those of them that were not complete or not as the server wrote them.
+	// Requests of the window, and those of them that were not complete or not as the server wrote them. One that was
+	// sent before and failed in it is one of both: its chunks are missing in the errors.
 	Requests, Failed int
 	// Why is the first reason for a Failed one.
 	Why string
@@ -62,6 +63,10 @@ func (j *Join) add(s *results.Sample, a *perfect.Answer) {
 		why = fmt.Sprintf("the server wrote %d chunks and the client saw %d", len(a.Writes), len(s.Chunks))
 	}
 	if why != "" {
+		if j.at(s.Sent) < j.From && j.at(s.Done) >= j.From {
+			j.Requests++
+			inside = true
+		}
 		if inside {
 			j.Failed++
 			if j.Why == "" {

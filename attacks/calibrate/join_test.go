@@ -73,6 +73,23 @@ func TestJoinWindow(t *testing.T) {
 	}
 }
 
+// A request that was under way as the window began, and failed in it, counts: what it did not see is no good figure.
+// One that had failed before does not.
+func TestJoinCountsEarlierRequestsThatFail(t *testing.T) {
+	for _, tt := range []struct {
+		done int64
+		want int
+	}{{99, 0}, {100, 1}} {
+		j := calibrate.Join{Origin: origin, From: origin + 100*ms, To: origin + 200*ms, Interval: 20 * time.Millisecond}
+		s, a := pairOf(1, 20, 0, 1, 1)
+		s.Outcome, s.Error, s.Done = results.Reset, "gone", time.Duration(tt.done*ms)
+		j.Add([]*results.Sample{s}, []perfect.Answer{a})
+		if j.Requests != tt.want || j.Failed != tt.want {
+			t.Errorf("done at %d ms: Requests, Failed = %d, %d; want %d of both", tt.done, j.Requests, j.Failed, tt.want)
+		}
+	}
+}
+
 // Whatever is not as the server wrote it is a failure, and no error is made of it.
 func TestJoinFailures(t *testing.T) {
 	for _, tt := range []struct {

@@ -20,7 +20,7 @@ type Level struct {
 	// Streams at a time, as asked for, and InFlight, as it was on average.
 	Streams  int     `json:"streams"`
 	InFlight float64 `json:"in_flight"`
-	// ChunksPerSecond that so many streams have.
+	// ChunksPerSecond that came while it was measured.
 	ChunksPerSecond float64 `json:"chunks_per_second"`
 	// Requests that were sent while it was measured, and those of them that were not served whole.
 	Requests int `json:"requests"`
@@ -98,7 +98,6 @@ func level(ctx context.Context, cfg Config, streams int) (*Level, error) {
 	l.ServerCores = (until - used).Seconds() / window.length().Seconds()
 	l.OtherCores = max(0, l.OtherCores-l.ServerCores)
 	l.Streams = streams
-	l.ChunksPerSecond = float64(streams) / cfg.Timing.Interval.Seconds()
 	l.ResidentPerStream = max(0, window.resident-before) / int64(streams)
 	l.fill(&join)
 	l.judge(cfg.Budget, &join)

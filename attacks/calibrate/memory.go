@@ -76,7 +76,7 @@ func memory(ctx context.Context, cfg Config) (*Memory, error) {
 		return nil, err
 	}
 	at.attack.Stop()
-	m.ResidentPerStream, m.LivePerStream = (most-before)/int64(streams), (alive-live)/int64(streams)
+	m.ResidentPerStream, m.LivePerStream = max(0, most-before)/int64(streams), max(0, alive-live)/int64(streams)
 	if inFlight != int64(streams) {
 		m.Why = fmt.Sprintf("only %d ran at a time", inFlight)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/results"
 )
 
 // Highest is the highest level up to which every one was within budget, or nil.
@@ -28,8 +29,8 @@ func (c *Calibration) Exceeds(peak attacks.Peak) string {
 	switch {
 	case c == nil || len(c.Levels) == 0:
 	case high == nil:
-		return fmt.Sprintf("this machine's timing errors were over budget at every load when it was calibrated (%s): "+
-			"expect them to be large; failwhale calibrate measures them again", c.date())
+		return fmt.Sprintf("this machine was over budget at %d streams already, the lowest load of its calibration (%s): "+
+			"expect large timing errors; failwhale calibrate measures them again", c.Levels[0].Streams, c.date())
 	case peak.Users > high.Streams:
 		tooMuch = fmt.Sprintf("has %d streams at a time, and this machine is calibrated up to %d", peak.Users, high.Streams)
 	case peak.Tokens > high.ChunksPerSecond:
@@ -59,10 +60,24 @@ func (c *Calibration) Stated() string {
 	case c == nil || len(c.Levels) == 0:
 		return "timing error: not calibrated on this machine (failwhale calibrate)"
 	case high == nil:
-		return fmt.Sprintf("timing error on this machine: over budget at every load that was tried (calibrated %s)", c.date())
+		return fmt.Sprintf("timing error on this machine: over budget at %d streams already, the lowest load that was tried (calibrated %s)",
+			c.Levels[0].Streams, c.date())
+	}
+	var ttft, itl results.Quantiles // the largest: few streams may wake a core that many keep awake
+	for i := 0; i < len(c.Levels) && c.Levels[i].Streams <= high.Streams; i++ {
+		l := &c.Levels[i]
+		ttft.P50, ttft.P99 = max(ttft.P50, l.TTFT.P50), max(ttft.P99, l.TTFT.P99)
+		itl.P50, itl.P99 = max(itl.P50, l.ITL.P50), max(itl.P99, l.ITL.P99)
 	}
 	return fmt.Sprintf("timing error on this machine up to %d streams: ttft p50 %v p99 %v, itl p50 %v p99 %v (calibrated %s)",
-		high.Streams, high.TTFT.P50, high.TTFT.P99, high.ITL.P50, high.ITL.P99, c.date())
+		high.Streams, ttft.P50, ttft.P99, itl.P50, itl.P99, c.date())
 }
 
-func (c *Calibration) date() string { return c.At.Format("2006-01-02") }
+// date is when it was calibrated, and by whom if not by this version.
+func (c *Calibration) date() string {
+	date := c.At.Format("2006-01-02")
+	if c.OtherVersion {
+		date += " by failwhale " + c.Machine.Failwhale
+	}
+	return date
+}

@@ -42,7 +42,7 @@ func (c *Calibration) Verdict() string {
 	case len(c.Levels) == 0:
 		return "no load was measured"
 	case high == nil:
-		return fmt.Sprintf("at no load that was tried this machine stays within %s", budget)
+		return fmt.Sprintf("at %d streams already, the lowest load that was tried, this machine does not stay within %s", c.Levels[0].Streams, budget)
 	default:
 		return fmt.Sprintf("up to %d streams (%.0f chunks/s) this machine stays within %s", high.Streams, high.ChunksPerSecond, budget)
 	}
@@ -104,9 +104,13 @@ func (c *Calibration) costTable(out io.Writer) error {
 		if l.Streams < manyStreams {
 			memory = "–"
 		}
+		others := fmt.Sprintf("%.2f", l.OtherCores)
+		if c.Machine.OS != "linux" { // the system does not say
+			others = "–"
+		}
 		rows = append(rows, []string{
-			fmt.Sprint(l.Streams), fmt.Sprintf("%.0f", l.ChunksPerSecond), fmt.Sprintf("%.2f", l.Cores), fmt.Sprintf("%.2f", l.ServerCores), fmt.Sprintf("%.2f", l.OtherCores), fmt.Sprintf("%.0f", l.ChunksPerCPUSecond),
-			memory, fmt.Sprint(l.GC.N), l.GC.P99.String(),
+			fmt.Sprint(l.Streams), fmt.Sprintf("%.0f", l.ChunksPerSecond), fmt.Sprintf("%.2f", l.Cores), fmt.Sprintf("%.2f", l.ServerCores), others,
+			fmt.Sprintf("%.0f", l.ChunksPerCPUSecond), memory, fmt.Sprint(l.GC.N), l.GC.P99.String(),
 		})
 	}
 	return results.Table(out, []string{"streams", "chunks/s", "cores", "the server's", "others'", "chunks per CPU-second", "KiB a stream", "gc pauses", "gc p99"}, rows)

@@ -41,12 +41,13 @@ func (w *window) close() *Level {
 	w.look()
 	w.to = w.bench.base.Now()
 	used := (cpu() - w.cpu).Seconds()
+	chunks := float64(w.bench.attack.Live().Tokens - w.tokens) // a chunk is a token here
 	l := &Level{
-		InFlight: float64(w.inFlight) / float64(w.looks), Cores: used / w.length().Seconds(),
+		InFlight: float64(w.inFlight) / float64(w.looks), ChunksPerSecond: chunks / w.length().Seconds(), Cores: used / w.length().Seconds(),
 		OtherCores: max(0, (busy()-w.busy).Seconds()-used) / w.length().Seconds(), // the server's are still among them
 	}
 	if used > 0 {
-		l.ChunksPerCPUSecond = float64(w.bench.attack.Live().Tokens-w.tokens) / used // a chunk is a token here
+		l.ChunksPerCPUSecond = chunks / used
 	}
 	l.GC = since(w.pauses, pauses())
 	return l

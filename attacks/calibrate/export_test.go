@@ -1,0 +1,4 @@
+package calibrate
+
+// Judge is judge.
+func (l *Level) Judge(b Budget, j *Join) { l.judge(b, j) }
