@@ -139,6 +139,11 @@ func TestParseOddMetrics(t *testing.T) {
 		{"a timestamp", "vllm:num_requests_running 1 1795120000000\n", "map[running:1] map[]", ""},
 		{"no type", "vllm:num_requests_running{a=\"x\"} 1\nvllm:num_requests_running{a=\"y\"} 2\n", "map[running:3] map[]", ""},
 		{"no numbers", "vllm:num_requests_running NaN\nvllm:num_requests_waiting +Inf\n", "map[] map[]", ""},
+		{
+			"ranks of two engines", "sglang:generation_tokens_total{dp_rank=\"0\",tp_rank=\"0\"} 5\nsglang:generation_tokens_total{dp_rank=\"0\",tp_rank=\"1\"} 7\n" +
+				"sglang:generation_tokens_total{dp_rank=\"1\",tp_rank=\"0\"} 20\nsglang:generation_tokens_total{dp_rank=\"1\",tp_rank=\"1\"} 2\n",
+			"map[output_tokens:27] map[]", "",
+		},
 		{"a cache that is over full", "vllm:kv_cache_usage_perc 1.0001\n", "map[kv_usage:1.0001] map[]", ""},
 		{"a cache in per cent", "vllm:kv_cache_usage_perc 57\n", "map[kv_usage:0.57] map[]", ""},
 		{"a gauge for a histogram", "vllm:time_to_first_token_seconds 1\n", "map[] map[]", ""},

@@ -213,6 +213,32 @@ func TestScraperRefusals(t *testing.T) {
 	}
 }
 
+// bytesRead counts what is read of an endless page.
+type bytesRead int
+
+func (n *bytesRead) Read(p []byte) (int, error) {
+	if *n > 8*targets.MaxMetrics {
+		return 0, io.EOF
+	}
+	*n += bytesRead(len(p))
+	return copy(p, strings.Repeat("#\n", len(p)/2+1)), nil
+}
+
+// Of a page without an end no more is read than a page may have.
+func TestScraperEndlessPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var read bytesRead
+		got := scrape(t, 0, map[string]targets.Metrics{"a": {URL: "http://a/metrics"}}, func(*http.Request) (*http.Response, error) {
+			page := answer(200, "text/plain", "")
+			page.Body = io.NopCloser(&read)
+			return page, nil
+		}, nil)
+		if read > targets.MaxMetrics+1 || len(got) != 1 || !strings.Contains(got[0], "larger than") {
+			t.Errorf("%d bytes were read, readings = %q; want at most one more than %d, and an error", read, got, targets.MaxMetrics)
+		}
+	})
+}
+
 // A key goes to the page and to no other host, and a redirect to the same server is followed.
 func TestScraperKey(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
