@@ -47,8 +47,9 @@
 // buffers. The level for it is another one, with long prompts and answers and a slow
 // server, and is measured first, in a heap that no other level has stretched.
 //
-// The file holds the machine's identity: another host, processor or number of cores is
-// another machine, which is not calibrated.
+// The file holds the machine's identity: another host, processor or number of cores (a
+// cgroup's limit counts) is another machine, which is not calibrated. Another version of the
+// program is not, but what is stated then says which one measured.
 //
 // # Libraries
 //
