@@ -23,13 +23,13 @@ func (p *program) attackCommand() *cli.Command {
 			"EXIT CODES\n   0 the promised load was put on, whatever the server said · 2 bad usage · 4 it was not · 130 interrupted",
 		Flags: slices.Concat(loadFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "key-env", Usage: "send the bearer token that is in environment variable `NAME`"},
-			&cli.StringSliceFlag{Name: "header", Usage: "send `'NAME: VALUE'` with each request; VALUE may hold ${ENV}"},
+			&cli.StringSliceFlag{Name: "header", Usage: "send `HEADER` with each request: 'NAME: VALUE', where VALUE may hold ${ENV}"},
 			&cli.StringFlag{Name: "ca", Usage: "trust the PEM certificates in `FILE` instead of the system's"},
 			&cli.StringFlag{Name: "model", Usage: "ask for model `NAME`", Value: "default"},
-			&cli.StringFlag{Name: "dialect", Usage: "speak wire format `NAME`: " + dialectNames()},
+			&cli.StringFlag{Name: "dialect", Usage: "speak `NAME`: " + dialectNames(), DefaultText: "the first"},
 			&cli.DurationFlag{Name: "timeout", Usage: "give up a request after `TIME`", Value: attacks.DefaultDeadline},
-			&cli.StringSliceFlag{Name: "metrics", Usage: "read the server's own figures at `URL` beside the load (http://host:8000/metrics); repeat for more"},
-			&cli.IntFlag{Name: "retries", Usage: "retry a failed request up to `N` times, as the SDKs do"},
+			&cli.StringSliceFlag{Name: "metrics", Usage: "read the server's own figures at `URL`, as in http://host:8000/metrics, beside the load"},
+			&cli.IntFlag{Name: "retries", Usage: "retry a failed request up to `N` times, as the SDKs do", DefaultText: "none"},
 			&cli.StringFlag{Name: "slo", Usage: "count as goodput what keeps `BOUNDS`, such as ttft=2s,tpot=100ms; also e2e, stall, itl (its mean)"},
 			&cli.BoolFlag{Name: "json", Usage: "write the figures as JSON"},
 		}, exportFlags()),
@@ -52,11 +52,11 @@ func (p *program) attackAction(c *cli.Context) error {
 	if err != nil {
 		return usage("%w", err)
 	}
-	out, err := openExports(c, slo, cfg.Endpoint.URL)
+	pages, err := attackMetrics(c.StringSlice("metrics"))
 	if err != nil {
 		return usage("%w", err)
 	}
-	pages, err := attackMetrics(c.StringSlice("metrics"))
+	out, err := openExports(c, slo, cfg.Endpoint.URL)
 	if err != nil {
 		return usage("%w", err)
 	}

@@ -23,18 +23,18 @@ const (
 // loadFlags say what the load is: when requests are due, and what they say.
 func loadFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "rate", Usage: "send `N/s` requests, evenly spaced (default: " + defaultRate + ")"},
+		&cli.StringFlag{Name: "rate", Usage: "send `N/s` requests, evenly spaced", DefaultText: defaultRate},
 		&cli.BoolFlag{Name: "poisson", Usage: "with --rate: space them at random, as independent users do"},
-		&cli.Float64Flag{Name: "burstiness", Usage: "with --rate: space them at random with a coefficient of variation of `CV`: 1 is --poisson, more comes in bursts"},
-		&cli.IntFlag{Name: "concurrency", Usage: "instead of a rate: `N` users, each of whom sends when its last answer has ended"},
-		&cli.StringFlag{Name: "profile", Usage: "instead of a rate: any profile of an experiment file, as in `'{ramp: {from: 1/s, to: 50/s, over: 1m}}'`"},
+		&cli.Float64Flag{Name: "burstiness", Usage: "with --rate: space them at coefficient of variation `CV`; 1: --poisson, more: bursts", DefaultText: "even"},
+		&cli.IntFlag{Name: "concurrency", Usage: "instead of a rate: `N` users, each sends when its last answer has ended", DefaultText: "a rate"},
+		&cli.StringFlag{Name: "profile", Usage: "instead of a rate: a profile in `YAML`, such as '{ramp: {from: 1/s, to: 50/s, over: 1m}}'"},
 		&cli.StringFlag{Name: "trace", Usage: "instead of a rate: replay the recording in `FILE`, its times and its lengths"},
-		&cli.Float64Flag{Name: "speed", Usage: "with --trace: `X` times as fast (default: 1)"},
-		&cli.DurationFlag{Name: "start", Usage: "with --trace: leave out what comes before `TIME`"},
-		&cli.DurationFlag{Name: "end", Usage: "with --trace: leave out what comes from `TIME` on"},
+		&cli.Float64Flag{Name: "speed", Usage: "with --trace: `X` times as fast", DefaultText: "1"},
+		&cli.DurationFlag{Name: "start", Usage: "with --trace: leave out what comes before `TIME`", DefaultText: "its start"},
+		&cli.DurationFlag{Name: "end", Usage: "with --trace: leave out what comes from `TIME` on", DefaultText: "its end"},
 		&cli.StringFlag{Name: "keep", Usage: "with --trace: thin it out to `P%` of its requests"},
-		&cli.DurationFlag{Name: "duration", Usage: "send for `TIME` (default: " + defaultLength.String() + ", or for as long as the profile changes; a trace to its end)"},
-		&cli.StringFlag{Name: "workload", Usage: "send what preset `NAME` says: " + strings.Join(attacks.WorkloadPresets(), ", ") + " (default: a trace's lengths, else " + attacks.ChatShort + ")"},
+		&cli.DurationFlag{Name: "duration", Usage: "send for `TIME`", DefaultText: defaultLength.String() + ", or as long as the profile changes; a trace: to its end"},
+		&cli.StringFlag{Name: "workload", Usage: "send what preset `NAME` says: " + strings.Join(attacks.WorkloadPresets(), ", "), DefaultText: "a trace's lengths, else " + attacks.ChatShort},
 		&cli.Uint64Flag{Name: "seed", Usage: "draw arrivals and prompts from seed `N`", Value: 1},
 		&cli.BoolFlag{Name: "dry-run", Usage: "send nothing: show the schedule; with --json, every request of it, as a trace"},
 	}

@@ -127,6 +127,11 @@ func (p *program) app() *cli.App {
 		c.OnUsageError = onUsageError
 		c.HideHelpCommand = true
 		c.CustomHelpTemplate = commandHelp
+		for _, f := range c.Flags {
+			if flag, ok := f.(*cli.BoolFlag); ok {
+				flag.DisableDefaultText = true // that a switch is off goes without saying
+			}
+		}
 		if !c.SkipFlagParsing {
 			c.Action = p.flagsFirst(c)
 		}
