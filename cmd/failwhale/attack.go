@@ -26,7 +26,7 @@ func (p *program) attackCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "header", Usage: "send `HEADER` with each request: 'NAME: VALUE', where VALUE may hold ${ENV}"},
 			&cli.StringFlag{Name: "ca", Usage: "trust the PEM certificates in `FILE` instead of the system's"},
 			&cli.StringFlag{Name: "model", Usage: "ask for model `NAME`", Value: "default"},
-			&cli.StringFlag{Name: "dialect", Usage: "speak `NAME`: " + dialectNames(), DefaultText: "the first"},
+			&cli.StringFlag{Name: "dialect", Usage: "speak `NAME`: " + dialectNames()},
 			&cli.DurationFlag{Name: "timeout", Usage: "give up a request after `TIME`", Value: attacks.DefaultDeadline},
 			&cli.StringSliceFlag{Name: "metrics", Usage: "read the server's own figures at `URL`, as in http://host:8000/metrics, beside the load"},
 			&cli.IntFlag{Name: "retries", Usage: "retry a failed request up to `N` times, as the SDKs do", DefaultText: "none"},
