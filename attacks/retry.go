@@ -23,9 +23,9 @@ const (
 // connection, 408, 409, 429 or 5xx. A stream that has begun is never asked for again.
 func (t *try) mayRetry() bool {
 	switch t.outcome {
-	case results.Connect, results.DNS, results.TLS:
+	case results.Connect, results.DNS:
 		return true
-	case results.Reset:
+	case results.TLS, results.Reset:
 		return t.status == 0
 	case results.RateLimited:
 		return true

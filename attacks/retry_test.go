@@ -2,12 +2,14 @@ package attacks_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 	"github.com/failwhale/failwhale/targets/targetstest"
 )
 
@@ -178,5 +180,16 @@ func TestIdleAndDeadline(t *testing.T) {
 				t.Errorf("%s after %s; want %s after %s", s.Outcome, s.Done-s.Sent, tt.want, tt.done)
 			}
 		})
+	}
+}
+
+// TLS that breaks within a stream is no failed connection: the server has begun.
+func TestAStreamWhoseTLSBreaksIsNotAskedForAgain(t *testing.T) {
+	server := targetstest.NewTLS(t, targetstest.Always(
+		targetstest.Send(targetstest.StreamHead+targetstest.Token("a")),
+		targetstest.SendBare("\x17\x03\x03\x00\x20"+strings.Repeat("x", 32)), targetstest.BareFIN()))
+	got := oneAt(t, targets.Endpoint{URL: server.URL(), CA: server.CA()}, attacks.Client{Retries: 2})
+	if n := len(server.Requests()); got.Outcome != results.TLS || len(got.Attempts) > 0 || n != 1 {
+		t.Errorf("outcome %s after %d failed attempts and %d requests; want tls at the first", got.Outcome, len(got.Attempts), n)
 	}
 }
