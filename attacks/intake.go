@@ -61,7 +61,7 @@ func (in *intake) read(b *body) error {
 			in.report()
 		}
 		if whole != nil && in.split.AtStart() && whole.ReadWhole(piece, &in.plain) {
-			in.take(&in.plain)
+			in.chunk(&in.plain, len(in.plain.Text)+len(in.plain.Reasoning)) // it brings nothing else
 			continue
 		}
 		if err := in.split.Split(piece, take); err != nil {

@@ -185,21 +185,23 @@ func BenchmarkIntake(b *testing.B) {
 func alternate(b *testing.B, streams int, ways []func(context.Context, int) (int64, error)) {
 	b.Helper()
 	const rounds = 7
+	again := max(1, 500_000/(streams*benchChunks))                                // a round is long enough for a scheduler's whims to even out
 	perChunk, parts := make([][]float64, len(ways)), make([][]float64, len(ways)) // CPU seconds, and the part of the first in them
 	for b.Loop() {
 		for round := range 1 + rounds {
 			used := make([]float64, len(ways))
 			for way, read := range ways {
 				start := cpu(b)
-				n, err := read(b.Context(), streams)
-				used[way] = (cpu(b) - start).Seconds()
-				if err != nil || way == 0 && n < int64(streams*benchChunks) {
-					b.Fatalf("way %d: %d chunks of %d: %v", way, n, streams*benchChunks, err)
+				for range again {
+					if n, err := read(b.Context(), streams); err != nil || way == 0 && n < int64(streams*benchChunks) {
+						b.Fatalf("way %d: %d chunks of %d: %v", way, n, streams*benchChunks, err)
+					}
 				}
+				used[way] = (cpu(b) - start).Seconds()
 			}
 			for way := range ways {
 				if round > 0 { // the first one warms up
-					perChunk[way] = append(perChunk[way], used[way]/float64(streams*benchChunks))
+					perChunk[way] = append(perChunk[way], used[way]/float64(again*streams*benchChunks))
 					parts[way] = append(parts[way], used[way]/used[0])
 				}
 			}

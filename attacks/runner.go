@@ -132,8 +132,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// maxExpected bounds what is set aside for an answer's chunks on the word of its request: 12 KB.
-const maxExpected = 512
+// maxExpected bounds what is set aside for an answer's chunks on the word of its request.
+const maxExpected = 4096
 
 func (r *runner) newIntake(turn *turn, sock *socket) *intake {
 	in := &intake{

@@ -3,6 +3,7 @@ package targets
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 // A learner is a dialect's Decoder: it reads events in full, and those that are like
@@ -17,6 +18,7 @@ type learner struct {
 	plain      plainChunk
 	name       []byte // of the events like plain
 	head, tail []byte // what a whole event like it has before its data, and after it
+	alone      around // what it has around the text, if nothing else changes
 	places     numbers
 }
 
@@ -51,6 +53,15 @@ func (l *learner) Decode(e *Event, out *Delta) error {
 
 // ReadWhole knows an event that is like the one learned from.
 func (l *learner) ReadWhole(piece []byte, out *Delta) bool {
+	if l.alone.before != nil {
+		text := l.alone.within(piece)
+		if text == nil {
+			return false
+		}
+		l.plain.misses = 0
+		l.tell(text, out)
+		return true
+	}
 	n := len(piece) - len(l.tail)
 	if n < len(l.head) || !bytes.HasPrefix(piece, l.head) || !bytes.Equal(piece[n:], l.tail) {
 		return false
@@ -66,13 +77,34 @@ func (l *learner) read(data []byte, out *Delta) bool {
 	if !ok || !l.places.next(number) {
 		return false
 	}
+	l.tell(text, out)
+	return true
+}
+
+// tell makes out the event that is a piece of the answer with this text and nothing else.
+func (l *learner) tell(text []byte, out *Delta) {
 	out.Role = true
 	if l.plain.reasoning {
 		out.Text, out.Reasoning = nil, text
 	} else {
 		out.Text, out.Reasoning = text, nil
 	}
-	return true
+}
+
+// around is what is before and after the text of a whole event.
+type around struct{ before, after []byte }
+
+// within is the text between the two in piece, or nil if it is not of them, or not plain.
+func (a *around) within(piece []byte) []byte {
+	n := len(piece) - len(a.after)
+	if n <= len(a.before) || !bytes.Equal(piece[n:], a.after) || !bytes.HasPrefix(piece, a.before) {
+		return nil
+	}
+	n -= len(a.before)
+	if piece = piece[len(a.before):]; plainLen(piece) != n { // after begins with the text's closing quote
+		return nil
+	}
+	return piece[:n]
 }
 
 // frame learns what servers write around the data of an event of this name.
@@ -85,6 +117,9 @@ func (l *learner) frame(name []byte) {
 		l.head, l.tail = []byte("data: "), []byte("\n\n")
 	default:
 		l.head, l.tail = fmt.Appendf(nil, "event: %s\ndata: ", name), []byte("\n\n")
+	}
+	if l.alone = (around{}); len(l.plain.places) == 1 {
+		l.alone = around{slices.Concat(l.head, l.plain.places[0].before), slices.Concat(l.plain.after, l.tail)}
 	}
 }
 
