@@ -105,10 +105,9 @@ func (f *VegetaFile) Close() error {
 	slices.SortFunc(rows, func(a, b vegetaRow) int { return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.index, b.index)) })
 	out := bufio.NewWriterSize(f.out, 64<<10)
 	encode := vegeta.NewEncoder(out)
-	began := f.started.Round(0) // vegeta adds up wall times
 	for i, row := range rows {
 		err := encode(&vegeta.Result{
-			Attack: f.attack, Seq: uint64(i), Code: row.status, Timestamp: began.Add(row.due), Latency: row.latency,
+			Attack: f.attack, Seq: uint64(i), Code: row.status, Timestamp: f.started.Add(row.due), Latency: row.latency,
 			Error: f.texts[row.text], Method: http.MethodPost, URL: f.url,
 		})
 		if err != nil {

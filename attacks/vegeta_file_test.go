@@ -71,9 +71,9 @@ func vegetaBytes(t *testing.T, samples []*results.Sample) []byte {
 func TestVegetaFile(t *testing.T) {
 	at := func(ms int) time.Duration { return time.Duration(ms) * time.Millisecond }
 	decode := vegeta.NewDecoder(bytes.NewReader(vegetaBytes(t, []*results.Sample{
-		{Index: 7, Due: at(30), Sent: at(31), Done: at(900), Status: 200, Outcome: results.StreamError, Error: "engine died"},
-		{Index: 2, Due: at(10), Done: at(10), Outcome: results.DNS, Error: "no such host"},
 		{Index: 8, Due: at(30), Sent: at(40), Done: at(500), Status: 200, Outcome: results.Complete, Error: "not looked at"},
+		{Index: 2, Due: at(10), Done: at(10), Outcome: results.DNS, Error: "no such host"},
+		{Index: 7, Due: at(30), Sent: at(31), Done: at(900), Status: 200, Outcome: results.StreamError, Error: "engine died"},
 		{Index: 9, Due: at(60), Outcome: results.Cancelled},
 	})))
 	want := []vegeta.Result{

@@ -147,6 +147,36 @@ func TestServersCountersBeginAnew(t *testing.T) {
 	}
 }
 
+// A server that dies at a border of phases counts for the phase in which its successor is read.
+func TestWhatARestartCountsIsTheLaterPhases(t *testing.T) {
+	s := newScript(anyClaim)
+	s.stack = twoPages
+	var died, born meter
+	died.serve(0.08, 100)
+	born.serve(0.08, 7)
+	s.read(died.reading(9.5, "east", nil))
+	s.read(born.reading(10.2, "east", nil)) // their middle is in baseline
+	r := s.judge(t)
+	base, now := serverOf(t, r, "east", results.Baseline), serverOf(t, r, "east", results.Fault)
+	if b, f := base.Counts[results.SignalOutputTokens], now.Counts[results.SignalOutputTokens]; b != 0 || f != 7 || now.Restarts != 1 {
+		t.Errorf("a server that began anew by 10.2 s counts %v tokens in baseline, %v and %d restarts in the fault; want 0, 7, 1", b, f, now.Restarts)
+	}
+}
+
+// What a request waited before its last try, the server that answered that one has not seen.
+func TestRetriesAreNoTimesOfTheServer(t *testing.T) {
+	s := newScript(anyClaim)
+	s.stack = twoPages
+	retried := of("east", served(5))
+	retried.Attempts = []results.Attempt{{Sent: sec(5), Done: sec(5.05), Outcome: results.Connect}}
+	s.add(of("east", served(4)), retried)
+	var m meter
+	s.read(m.reading(6, "east", nil))
+	if ours := serverOf(t, s.judge(t), "east", results.Baseline).Ours; ours.TTFT.N != 1 || !near(ours.Tokens, 20, 1e-9) {
+		t.Errorf("ours = %+v; want the TTFT of the one that was not retried, and the tokens of both", ours)
+	}
+}
+
 // A difference that no bucket explains is said in words, with its direction and our own lag.
 func TestDifferencesAreNoted(t *testing.T) {
 	for _, tc := range []struct {

@@ -53,6 +53,7 @@ func csvRows(t *testing.T, c func(*bytes.Buffer) *results.SamplesCSV, samples ..
 // A row for each way that a request can go, with what never came left empty.
 func TestSamplesCSV(t *testing.T) {
 	full := replied(results.Complete, 0, 2, 80, 500, 100, 300, 300, 400)
+	full.Chunks[0].Coalesced = true // with the role's: no gap is lost by it
 	full.Index, full.FirstByte, full.Finish = 7, 70*ms, "stop"
 	full.Usage = results.Usage{Prompt: 11, Cached: 5, Output: 9, Reasoning: 4, Source: results.UsageServer}
 	full.Labels = results.Labels{"tier": "paid", "region": `e"ast`}
