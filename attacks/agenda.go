@@ -208,37 +208,39 @@ func (g *agenda) play(v view) bool {
 
 // draw writes a plan's next turn.
 func (g *agenda) draw(p *plan) {
-	from, ok, err := g.arrival(p)
-	if err != nil || !ok {
+	began := g.clock.Now()
+	t, err := g.compose(p)
+	if err != nil || t == nil {
 		p.ended, p.err = true, err
 		return
 	}
-	for len(p.places) <= from.Part {
-		p.places = append(p.places, 0)
-	}
-	began := g.clock.Now()
-	index := g.index + uint64(len(p.ahead)) // which the Pacer alone changes
-	t, err := g.compose(p, from, index)
-	if err != nil {
-		p.ended, p.err = true, fmt.Errorf("write request %d: %w", index, err)
-		return
-	}
 	g.cost = max(g.clock.Now()-began, g.cost-g.cost/8)
-	p.places[from.Part]++
-	t.due = p.start + from.At
 	p.ahead = append(p.ahead, t)
 	p.bytes += len(t.request)
 }
 
-// compose writes a plan's next turn. A panic is an error: this is vegeta's goroutine, not one of ours,
-// and a dialect may not have foreseen a prompt.
-func (g *agenda) compose(p *plan, from Arrival, index uint64) (t *turn, err error) {
+// compose writes a plan's next turn; nil: it has no more. A panic is an error: this is vegeta's goroutine, not one
+// of ours, and a trace or a dialect may hold what nobody has foreseen.
+func (g *agenda) compose(p *plan) (t *turn, err error) {
 	defer func() {
 		if said := recover(); said != nil {
-			err = panicked("a prompt", said)
+			err = panicked("the schedule", said)
 		}
 	}()
-	return g.write(p.phase, from, p.places[from.Part], index)
+	from, ok, err := g.arrival(p)
+	if err != nil || !ok {
+		return nil, err
+	}
+	for len(p.places) <= from.Part {
+		p.places = append(p.places, 0)
+	}
+	index := g.index + uint64(len(p.ahead)) // which the Pacer alone changes
+	if t, err = g.write(p.phase, from, p.places[from.Part], index); err != nil {
+		return nil, fmt.Errorf("write request %d: %w", index, err)
+	}
+	p.places[from.Part]++
+	t.due = p.start + min(from.At, forever-p.start)
+	return t, nil
 }
 
 // arrival asks the plan's source for the next one. In a closed loop there is always one more.

@@ -1,7 +1,11 @@
 package attacks_test
 
 import (
+	"context"
+	"net"
 	"slices"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,6 +71,38 @@ func TestClosedLoop(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A user whose request failed at once waits, and one whose request took its time to fail does not: a dead server is not
+// met with all that this machine can do.
+func TestClosedLoopOfFailures(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fails time.Duration
+		want  int // requests of a user in 3 s
+	}{{"refused", 0, 30}, {"in half the time", 50 * time.Millisecond, 30}, {"slowly", 300 * time.Millisecond, 10}} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg, sink := config("http://server")
+			cfg.Profile = attacks.Profile{Concurrency: &attacks.Concurrency{Users: 20}}
+			a := newAttack(t, cfg)
+			var dials atomic.Int64
+			a.SetDial(func(ctx context.Context, _, _ string) (net.Conn, error) {
+				if dials.Add(1) > 10_000 { // in no time at all: fake time would stand still
+					<-ctx.Done()
+				}
+				time.Sleep(tt.fails)
+				return nil, syscall.ECONNREFUSED
+			})
+			wait := run(t, a)
+			a.BeginFor(results.Baseline, 3*time.Second)
+			time.Sleep(3 * time.Second)
+			a.Stop()
+			wait()
+			if got := len(sink.sorted()); got != 20*tt.want {
+				t.Errorf("%s: %d requests of 20 users in 3 s, want %d", tt.name, got, 20*tt.want)
+			}
+		})
+	}
 }
 
 // Users arrive over the ramp, in each phase anew.
@@ -155,6 +191,29 @@ func TestExhausted(t *testing.T) {
 		wait()
 		if want := []int{90, 100, 90}; !slices.Equal(counts, want) {
 			t.Errorf("the phases had %v requests, want %v", counts, want)
+		}
+	})
+}
+
+// What a trace has centuries later is never due, in a late phase as in the first.
+func TestAGapOfCenturies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := targetstest.NewPipe(t, echo)
+		cfg, sink := config(server.URL())
+		tr := trace(t, `{"timestamp":0,"input_length":50,"output_length":4}`+"\n"+
+			`{"timestamp":9223372036854,"input_length":50,"output_length":4}`+"\n")
+		cfg.Profile = attacks.Profile{Trace: &tr}
+		a := newAttack(t, cfg)
+		a.SetDial(server.Dial)
+		wait := run(t, a)
+		for _, p := range []results.Phase{results.Baseline, results.Fault} {
+			a.Begin(p)
+			time.Sleep(time.Minute)
+		}
+		a.Stop()
+		wait()
+		if n := len(sink.sorted()); n != 2 || a.Exhausted() {
+			t.Errorf("%d requests in two phases, Exhausted() = %t; want the first of each, and not at its end", n, a.Exhausted())
 		}
 	})
 }

@@ -38,7 +38,10 @@
 //
 // A closed loop has no schedule. A request is due when its user's last one has ended, so
 // that due is when it is sent: a stack that stalls is asked less, and neither its figures
-// nor our lateness show it. Reports say so. An open loop is what the public does.
+// nor our lateness show it. Reports say so. An open loop is what the public does. A user whose
+// request failed sends no more than ten a second (k6's and wrk's go on at full speed): else one
+// replica of two that refuses at once would have nearly all requests, and success would be
+// nearly none, and a dead server would be met with all that our machine can do.
 //
 // # Traces
 //
@@ -50,12 +53,13 @@
 //	BurstGPT            CSV with Timestamp (in seconds), Request tokens, Response tokens
 //	Mooncake            JSON lines with timestamp (in ms), input_length, output_length, hash_ids (of 512 tokens)
 //	Bailian (Qwen)      the same with chat_id, timestamp in seconds, hash_ids of 16 tokens
-//	ours                JSON lines; the first is {"failwhale_trace":1}, and each other one has
-//	                    due_ns, prompt_tokens, output_tokens, and may have block_tokens and blocks
+//	ours                JSON lines; the first is {"failwhale_trace":1}, and each other one has due_ns (from the start
+//	                    of a phase), prompt_tokens, output_tokens, and may have block_tokens and blocks
 //
 // Ours can hold what any of the others does, to the nanosecond; attack --dry-run --json
 // writes it. Times are read as integers, since a float of seconds since 1970 has no room
-// for the seventh digit that Azure's have, and count from the file's first line. Many lines
+// for the seventh digit that Azure's have, and count from the file's first line; in ours they
+// are what they say, so that a spike after a pause is replayed as one. Many lines
 // share a time, and none of the published files falls back: a line that is earlier than
 // the one before it is an error and not sorted. speed divides the time since the start and
 // never a gap, so that no rounding adds up. keep thins: it leaves requests out and moves

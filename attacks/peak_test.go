@@ -17,6 +17,7 @@ func TestPeakOf(t *testing.T) {
 	spiked.Plus = []attacks.Part{{
 		Profile: attacks.Profile{Spike: &attacks.Spike{Rate: 500, At: 20 * time.Second, For: 10 * time.Second}}, During: results.Fault,
 	}}
+	traced := attacks.Profile{Trace: &attacks.Trace{File: "testdata/mooncake.jsonl"}}
 	for _, tt := range []struct {
 		name   string
 		p      attacks.Profile
@@ -32,6 +33,8 @@ func TestPeakOf(t *testing.T) {
 		{"and in another", spiked, lengths, results.Baseline, time.Minute, attacks.Peak{Requests: 100, Tokens: 12_000}},
 		{"before the spike", spiked, lengths, results.Fault, 15 * time.Second, attacks.Peak{Requests: 100, Tokens: 12_000}},
 		{"no time", constant, lengths, results.Fault, 0, attacks.Peak{}},
+		{"a trace", traced, attacks.Workload{}, results.Fault, time.Second, attacks.Peak{Requests: 2, Tokens: 99}},
+		{"a trace with written lengths", traced, lengths, results.Fault, time.Second, attacks.Peak{Requests: 2, Tokens: 240}},
 		{"a closed loop", attacks.Profile{Concurrency: &attacks.Concurrency{Users: 70}}, lengths, results.Fault, time.Minute, attacks.Peak{Users: 70}},
 	} {
 		got, err := attacks.PeakOf(tt.p, tt.w, tt.phase, 1, tt.length)

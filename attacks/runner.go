@@ -54,8 +54,12 @@ func (r *runner) run(turn *turn) {
 			r.fail(panicked(fmt.Sprintf("turn %d", turn.index), said))
 		}
 	}()
-	if err := r.sink.Add(results.Record{Sample: r.serve(turn)}); err != nil {
+	s := r.serve(turn)
+	if err := r.sink.Add(results.Record{Sample: s}); err != nil {
 		r.fail(fmt.Errorf("hand on sample %d: %w", turn.index, err))
+	}
+	if turn.closed && s.Outcome != results.Complete {
+		pause(r.ctx, s.Sent+failedPause-r.clock.Now())
 	}
 }
 

@@ -21,7 +21,8 @@ type Trace struct {
 	File string `yaml:"file" json:"file"`
 	// Speed replays it so many times as fast. Optional; default 1.
 	Speed float64 `yaml:"speed" json:"speed,omitempty"`
-	// Start and End cut out a part, in the recording's time since its first request. Optional; default all of it.
+	// Start and End cut out a part, in the recording's time since its first request, or since 0 in our own format.
+	// What is due at End is left out. Optional; default all of it.
 	Start time.Duration `yaml:"start" json:"start,omitempty"`
 	End   time.Duration `yaml:"end" json:"end,omitempty"`
 	// Keep thins it out: each request stays with this probability, and those that stay keep their times. Optional;
@@ -72,7 +73,7 @@ func (t Trace) ends() bool          { return true }
 
 // A mark is where in a trace a replay begins.
 type mark struct {
-	zero   int64 // the time of the first request of all, ns on the trace's clock
+	zero   int64 // the time that counts as 0, ns on the trace's clock: that of the first request of all; in our own format, 0
 	offset int64 // of the line with the first request that is replayed; 0 in a gzipped file, where nobody can go to
 	line   int   // the number of lines before it
 }
@@ -88,6 +89,9 @@ func (t *Trace) find() (mark, error) {
 		return mark{}, r.empty(err, "holds no request")
 	}
 	m := mark{zero: r.row.at}
+	if _, ours := r.format.(own); ours {
+		m.zero = 0
+	}
 	for r.row.at-m.zero < int64(t.Start) {
 		if err = r.read(); err != nil {
 			return mark{}, r.empty(err, fmt.Sprintf("holds no request at %s or after: it ends at %s", t.Start, time.Duration(r.row.at-m.zero)))

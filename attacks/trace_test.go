@@ -50,7 +50,7 @@ func TestTraceFormats(t *testing.T) {
 		"burstgpt.csv":      {at(0, 472, 18, 0), at(40*time.Second, 1087, 1, 0), at(40250*time.Millisecond, 87, 230, 0)},
 		"mooncake.jsonl":    {at(0, 1500, 50, 512, 7, 8, 9), at(0, 1300, 49, 512, 7, 8, 10), at(3*time.Second, 700, 3, 512, 7, 11)},
 		"bailian.jsonl":     {at(0, 40, 132, 16, 1089, 1090, 6326), at(500, 60, 80, 16, 1089, 1090, 6327, 6328)},
-		"own.jsonl":         {at(0, 100, 10, 0), at(1, 64, 1, 32, math.MaxUint64, 2)},
+		"own.jsonl":         {at(5, 100, 10, 0), at(6, 64, 1, 32, math.MaxUint64, 2)},
 	} {
 		got, err := replayed(attacks.Trace{File: filepath.Join("testdata", file)}, 1)
 		if err != nil {
@@ -216,15 +216,18 @@ func TestTraceKnobs(t *testing.T) {
 	}
 }
 
-// What Schedule yields of a trace is a trace again, and the same one.
+// What Schedule yields is a trace, and replayed it is the same schedule: also of one that begins with a pause.
 func TestOwnFormat(t *testing.T) {
+	all := []attacks.Profile{{Spike: &attacks.Spike{Rate: 20, At: 5 * time.Second, For: time.Second}}}
 	for _, file := range []string{"azure-2023.csv", "mooncake.jsonl", "bailian.jsonl", "own.jsonl"} {
-		first := attacks.Config{Profile: attacks.Profile{Trace: &attacks.Trace{File: filepath.Join("testdata", file)}}, Seed: 1}
-		text := own(t, first)
+		all = append(all, attacks.Profile{Trace: &attacks.Trace{File: filepath.Join("testdata", file)}})
+	}
+	for _, p := range all {
+		text := own(t, attacks.Config{Profile: p, Seed: 1})
 		copied := trace(t, text)
 		second := attacks.Config{Profile: attacks.Profile{Trace: &copied}, Seed: 9}
 		if diff := cmp.Diff(text, own(t, second)); diff != "" {
-			t.Errorf("%s, replayed from its copy, differs (-first +second):\n%s", file, diff)
+			t.Errorf("%s, replayed from its copy, differs (-first +second):\n%s", p, diff)
 		}
 	}
 }
