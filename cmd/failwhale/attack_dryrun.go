@@ -147,7 +147,7 @@ const (
 // bars draws how many requests are due in each piece of time.
 func (s *plot) bars(w io.Writer, whole time.Duration) error {
 	width := niceWidth(whole)
-	counts := make([]int, (whole+width-1)/width)
+	counts := make([]int, (whole-1)/width+1)
 	if err := s.each(func(r attacks.Request) error {
 		counts[min(int(r.Due/width), len(counts)-1)]++
 		return nil
