@@ -74,18 +74,19 @@ type table struct {
 }
 
 func (t table) read(line []byte, into *row) error {
-	if bytes.IndexByte(line, '"') >= 0 {
-		return t.readQuoted(line, into)
-	}
+	rest := line
 	for i := 0; i <= t.last; i++ {
-		if line == nil {
+		if rest == nil {
 			return t.short(i)
 		}
-		field := line
-		if comma := bytes.IndexByte(line, ','); comma >= 0 {
-			field, line = line[:comma], line[comma+1:]
+		field := rest
+		if comma := bytes.IndexByte(rest, ','); comma >= 0 {
+			field, rest = rest[:comma], rest[comma+1:]
 		} else {
-			line = nil
+			rest = nil
+		}
+		if len(field) > 0 && field[0] == '"' {
+			return t.readQuoted(line, into)
 		}
 		if err := t.set(i, field, into); err != nil {
 			return err
@@ -119,16 +120,24 @@ func (t table) short(columns int) error {
 func (t table) set(i int, field []byte, into *row) (err error) {
 	switch i {
 	case t.at:
-		into.at, err = t.time(bytes.TrimSpace(field))
+		into.at, err = t.time(trimmed(field))
 	case t.prompt:
-		into.shape.PromptTokens, err = count(bytes.TrimSpace(field))
+		into.shape.PromptTokens, err = count(trimmed(field))
 	case t.output:
-		into.shape.OutputTokens, err = count(bytes.TrimSpace(field))
+		into.shape.OutputTokens, err = count(trimmed(field))
 	}
 	if err != nil {
 		return fmt.Errorf("column %d: %w", i+1, err)
 	}
 	return nil
+}
+
+// trimmed is bytes.TrimSpace, which is not for the many fields that have nothing to trim.
+func trimmed(field []byte) []byte {
+	if n := len(field); n > 0 && field[0] > ' ' && field[n-1] > ' ' {
+		return field
+	}
+	return bytes.TrimSpace(field)
 }
 
 // seconds reads a number of them.

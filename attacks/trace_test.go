@@ -62,6 +62,23 @@ func TestTraceFormats(t *testing.T) {
 	}
 }
 
+// Spreadsheets and other systems write marks, ends of lines, quotes and blanks of their own, and other columns.
+func TestTraceOfASpreadsheet(t *testing.T) {
+	for _, text := range []string{
+		"TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00.5,7,3\n2024-05-10 00:00:01.7500000009,0,4\n",
+		"\ufeffTIMESTAMP,ContextTokens,GeneratedTokens\r\n2024-05-10 00:00:00.5,7,3\r\n2024-05-10 00:00:01.75,0,4\r\n",
+		"\r\n timestamp , contexttokens,GENERATEDTOKENS \n\n 2024-05-10T00:00:00.5Z\t, 7 ,\t3\n2024-05-10T02:00:01.75+02:00,0,4",
+		"Note,\"GeneratedTokens\",\"TIMESTAMP\",ContextTokens\n\"a, \"\"b\"\"\",\"3\",\"2024-05-10 00:00:00.500\",7.0\n,4,2024-05-10 00:00:01.750,0\n",
+		"\ufeff" + `{"timestamp":0.5,"input_length":7,"output_length":3,"chat_id":1}` + "\r\n" + `{"timestamp":1.75,"input_length":0,"output_length":4}`,
+	} {
+		got, err := replayed(trace(t, text), 1)
+		if err != nil || len(got) != 2 || got[1].At != 1250*time.Millisecond || got[0].Shape.PromptTokens != 7 || got[0].Shape.OutputTokens != 3 ||
+			got[1].Shape.PromptTokens != 1 || got[1].Shape.OutputTokens != 4 {
+			t.Errorf("%q: %d requests, %v; want two, of 7 and 3 tokens, and 1.25s later of 1 and 4", text, len(got), err)
+		}
+	}
+}
+
 // trace writes a file and returns a trace of it.
 func trace(tb testing.TB, text string) attacks.Trace {
 	tb.Helper()

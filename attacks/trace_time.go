@@ -158,10 +158,15 @@ func fraction(text []byte) (nanos int64, rest []byte, ok bool) {
 	if len(text) == 0 || text[0] != '.' {
 		return 0, text, true
 	}
-	i, unit := 1, int64(time.Second)
+	i, kept := 1, 0
 	for ; i < len(text) && text[i] >= '0' && text[i] <= '9'; i++ {
-		unit /= 10
-		nanos += int64(text[i]-'0') * unit
+		if kept < 9 {
+			nanos = nanos*10 + int64(text[i]-'0')
+			kept++
+		}
+	}
+	for ; kept < 9; kept++ {
+		nanos *= 10
 	}
 	return nanos, text[i:], i > 1
 }
