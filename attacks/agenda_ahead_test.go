@@ -46,32 +46,35 @@ func TestBurstsAreWrittenAhead(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		tokens   string
-		requests int
-		most     int64 // written a second before they are due
+		requests int    // of each of two bursts
+		first    [2]int // requests that are written a second before each of them is due
 	}{
-		{"short ones", "50", 30, 30},
-		{"many", "50", 100, 64},
-		{"long ones", "250000", 20, 17},
+		{"few", "50", 50, [2]int{64, 100}},
+		{"many", "50", 100, [2]int{64, 164}},
+		{"long ones", "250000", 20, [2]int{17, 37}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			row := `{"due_ns":10000000000,"prompt_tokens":` + tt.tokens + `,"output_tokens":4}` + "\n"
-			a, sink, written := ahead(t, 10*time.Millisecond, strings.Repeat(row, tt.requests))
+			late := strings.Replace(row, "10000000000", "20000000000", 1)
+			a, sink, written := ahead(t, 10*time.Millisecond, strings.Repeat(row, tt.requests)+strings.Repeat(late, tt.requests))
 			wait := run(t, a)
 			a.Begin(results.Baseline)
 			time.Sleep(9 * time.Second)
-			synctest.Wait()
-			if n := written.Load(); n != tt.most {
-				t.Errorf("%s: %d requests are written ahead, want %d", tt.name, n, tt.most)
+			for i, want := range tt.first {
+				synctest.Wait()
+				if n := int(written.Load()); n != want {
+					t.Errorf("%s: %d requests are written a second before burst %d, want %d", tt.name, n, i, want)
+				}
+				time.Sleep(10 * time.Second)
 			}
-			time.Sleep(5 * time.Second)
 			a.Stop()
 			wait()
 			all := sink.sorted()
-			if len(all) != tt.requests {
-				t.Fatalf("%s: %d requests were sent, want %d", tt.name, len(all), tt.requests)
+			if len(all) != 2*tt.requests {
+				t.Fatalf("%s: %d requests were sent, want %d", tt.name, len(all), 2*tt.requests)
 			}
-			for i, s := range all[:tt.most] {
-				if s.Sent != s.Due {
+			for i, s := range all {
+				if written := tt.first[i/tt.requests]; i < written && s.Sent != s.Due {
 					t.Errorf("%s: request %d was sent %s late", tt.name, i, s.Sent-s.Due)
 				}
 			}
