@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/failwhale/failwhale/attacks"
@@ -27,7 +28,7 @@ type AttackOptions struct {
 
 // Attack puts load on an endpoint, lets what is under way end, and reports what its users saw, as one
 // phase (baseline). It breaks nothing and claims nothing, so Verdict is Undecided: Exit is ExitHeld if the promised load was put on,
-// whatever the server said, ExitUndecided if this machine could not, ExitInterrupted if ctx ended before. The
+// whatever the server said, ExitUndecided if this machine could not or no request was due, ExitInterrupted if ctx ended before. The
 // error is about cfg, whose Clock, Sink and Run it sets.
 func Attack(ctx context.Context, cfg attacks.Config, opts AttackOptions) (*results.Report, error) {
 	if opts.Duration <= 0 && !cfg.Profile.Ends(results.Baseline) {
@@ -60,6 +61,9 @@ func Attack(ctx context.Context, cfg attacks.Config, opts AttackOptions) (*resul
 	rep.Verdict = results.Undecided // nothing was claimed
 	if rep.Exit == results.ExitHeld {
 		rep.Why = "the load was put on as it was due"
+		if !slices.ContainsFunc(rep.Phases, func(p results.PhaseStats) bool { return p.Requests+p.Cancelled > 0 }) {
+			rep.Exit, rep.Why = results.ExitUndecided, "no request was due: attack for longer, at a higher rate, or with more of the trace"
+		}
 	}
 	return rep, err
 }

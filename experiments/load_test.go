@@ -254,48 +254,6 @@ func TestLoadWarnsOfClaimsThatItsLoadCannotDecide(t *testing.T) {
 	}
 }
 
-// Samples are counted by a rate's integral over each phase, with the parts that are there; of a closed loop nobody
-// knows them.
-func TestLoadCountsSamplesOfEveryProfile(t *testing.T) {
-	for profile, want := range map[string]string{
-		"sine: {rate: 10/s, amplitude: 10/s, period: 15s}":                                         "baseline, in which it must hold before anything is injected, will have about 150",
-		"ramp: {from: 40/s, to: 0/s, over: 10s}":                                                   "baseline, in which it must hold before anything is injected, will have about 200",
-		"poisson: {rate: 1/s}, plus: [{spike: {rate: 1000/s, at: 1s, for: 1s}, during: baseline}]": "fault will have about 15",
-		"concurrency: {users: 1}":                                                                  "",
-		"trace: {file: testdata/none.csv}":                                                         "attack.profile.trace.file: open trace: stat testdata/none.csv",
-		"trace: {file: ../attacks/testdata/mooncake.jsonl}":                                        "phases.baseline: lasts 15s, and the trace is over after 3s: nothing is sent in the rest of it",
-	} {
-		text := strings.Replace(minimal, "{constant: {rate: 100/s}}", "{"+profile+"}", 1)
-		got := load(t, text).Warnings
-		if want == "" && len(got) > 0 || want != "" && !strings.Contains(got.Error(), want) {
-			t.Errorf("%s: warnings %v; want %q", profile, got, want)
-		}
-	}
-}
-
-// A profile alone is read as the one in a file.
-func TestParseProfile(t *testing.T) {
-	got, err := experiments.ParseProfile("--profile", "{ramp: {from: 1/s, to: 50/s, over: 1m, even: true}, plus: [{spike: {rate: 9/s, for: 5s}, during: fault}]}")
-	want := attacks.Profile{
-		Ramp: &attacks.Ramp{From: 1, To: 50, Over: time.Minute, Even: true},
-		Plus: []attacks.Part{{Profile: attacks.Profile{Spike: &attacks.Spike{Rate: 9, For: 5 * time.Second}}, During: "fault"}},
-	}
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("ParseProfile = %v; differs (-want +got):\n%s", err, diff)
-	}
-	for text, want := range map[string]string{
-		"{ramp: ":                      "is not YAML",
-		"":                             "is empty",
-		"{poison: {rate: 1/s}}":        "--profile:1:2: poison: unknown key; did you mean poisson?",
-		"{poisson: {rate: fast/s}}":    "--profile:1:18: poisson.rate: rate \"fast/s\" has no number",
-		"{concurrency: {users: many}}": `needs a whole number, not "many"`,
-	} {
-		if _, err := experiments.ParseProfile("--profile", text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("ParseProfile(%q) = %v; want %q", text, err, want)
-		}
-	}
-}
-
 // The command line and a log's header change a plan by the same function, wholly or not at all.
 func TestOverride(t *testing.T) {
 	plan := load(t, minimal)

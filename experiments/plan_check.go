@@ -42,7 +42,7 @@ func (c *checker) check() {
 	c.labels()
 	if len(c.problems) == 0 {
 		c.enough()
-		c.trace()
+		c.traces()
 		c.breaches()
 	}
 }

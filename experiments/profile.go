@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"fmt"
 	"reflect"
 	"time"
 
@@ -24,13 +25,27 @@ func ParseProfile(name, text string) (attacks.Profile, error) {
 	return p, nil
 }
 
+// restShare: what is left of a phase after a trace's last request is worth a word if it is more than such a part of it.
+const restShare = 20
+
 func newDecoder(file string) *decoder {
 	return &decoder{file: file, at: map[string]*yaml.Node{}, active: map[*yaml.Node]bool{}, shapes: shapes()}
 }
 
-// trace warns of a trace that cannot be read here, and of one that is over before a phase is. It reads as much of
-// it as the longest phase will.
-func (c *checker) trace() {
+// traces warns of traces that cannot be read here, and of a base's that is over well before a phase is. It reads as
+// much of that as the longest phase will.
+func (c *checker) traces() {
+	for i, part := range c.plan.Attack.Profile.Plus {
+		if part.Trace == nil {
+			continue
+		}
+		for _, err := range part.Arrivals(results.Baseline, c.plan.Seed) {
+			if err != nil {
+				c.warn(fmt.Sprintf("attack.profile.plus[%d].trace.file", i), "%s", err)
+			}
+			break
+		}
+	}
 	trace := attacks.Profile{Trace: c.plan.Attack.Profile.Trace}
 	if trace.Trace == nil {
 		return
@@ -49,8 +64,8 @@ func (c *checker) trace() {
 		}
 	}
 	for _, p := range results.JudgedPhases() {
-		if limit := c.plan.Phases.Of(p).Limit(); limit > last {
-			c.warn("phases."+string(p), "lasts %s, and the trace is over after %s: nothing is sent in the rest of it", limit, last)
+		if limit := c.plan.Phases.Of(p).Limit(); limit-last > limit/restShare {
+			c.warn("phases."+string(p), "lasts %s, and the trace is over after %s: nothing of it is sent in the rest of the phase", limit, last)
 		}
 	}
 }
