@@ -64,7 +64,7 @@ func countable(text []byte) []byte {
 	if len(text) <= maxPiece {
 		return text
 	}
-	for i := maxPiece; i > maxPiece/2; i-- {
+	for i := min(maxPiece, len(text)-2); i > maxPiece/2; i-- {
 		if text[i] == ' ' && isWord(text[i-1]) && isWord(text[i+1]) {
 			return text[:i]
 		}

@@ -94,6 +94,11 @@ func TestCountingIsBounded(t *testing.T) {
 			t.Errorf("50,000 times %q are %d tokens", odd, n)
 		}
 	}
+	for length := 2000; length < 2100; length++ {
+		if n := attacks.CountTokens("gpt-4o", strings.Repeat("x", length-1)+" "); n <= 0 {
+			t.Errorf("a word of %d bytes and a blank are %d tokens", length-1, n)
+		}
+	}
 }
 
 // What a server counts and does not show as text is no mismatch, where it may be so.
