@@ -131,9 +131,10 @@ func (t *Trace) replay(m mark, rng *rand.Rand) (*replay, error) {
 
 func (r *replay) next() (Arrival, bool, error) {
 	for {
-		if err := r.read(); errors.Is(err, io.EOF) {
-			return Arrival{}, false, nil
-		} else if err != nil {
+		if err := r.read(); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
 			return Arrival{}, false, err
 		}
 		since := r.row.at - r.zero
@@ -250,9 +251,10 @@ func (r *reader) read() error {
 		r.held = nil
 	} else {
 		var err error
-		if line, err = r.lines.next(); errors.Is(err, io.EOF) {
-			return io.EOF
-		} else if err != nil {
+		if line, err = r.lines.next(); err != nil {
+			if errors.Is(err, io.EOF) {
+				return io.EOF
+			}
 			return r.fault(err)
 		}
 	}

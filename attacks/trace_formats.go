@@ -55,7 +55,7 @@ func recogniseCSV(header []byte) (format, error) {
 		return slices.IndexFunc(fields, func(f string) bool { return strings.EqualFold(strings.TrimSpace(f), name) })
 	}
 	at := column("timestamp")
-	for _, t := range []table{
+	for _, t := range []*table{
 		{at: at, prompt: column("contexttokens"), output: column("generatedtokens"), time: new(clock).read},
 		{at: at, prompt: column("request tokens"), output: column("response tokens"), time: seconds},
 	} {
@@ -73,7 +73,7 @@ type table struct {
 	time                     func([]byte) (int64, error)
 }
 
-func (t table) read(line []byte, into *row) error {
+func (t *table) read(line []byte, into *row) error {
 	rest := line
 	for i := 0; i <= t.last; i++ {
 		if rest == nil {
@@ -96,7 +96,7 @@ func (t table) read(line []byte, into *row) error {
 }
 
 // readQuoted reads a line that has quotes, which those of the known traces have not.
-func (t table) readQuoted(line []byte, into *row) error {
+func (t *table) readQuoted(line []byte, into *row) error {
 	fields, err := csv.NewReader(bytes.NewReader(line)).Read()
 	if err != nil {
 		return err
@@ -112,12 +112,12 @@ func (t table) readQuoted(line []byte, into *row) error {
 	return nil
 }
 
-func (t table) short(columns int) error {
+func (t *table) short(columns int) error {
 	return fmt.Errorf("has %d columns, and the header %d or more", columns, t.last+1)
 }
 
 // set reads the field of a column.
-func (t table) set(i int, field []byte, into *row) (err error) {
+func (t *table) set(i int, field []byte, into *row) (err error) {
 	switch i {
 	case t.at:
 		into.at, err = t.time(trimmed(field))

@@ -39,6 +39,9 @@ func (l *lines) raw() ([]byte, error) {
 	l.start = l.end
 	part, err := l.r.ReadSlice('\n')
 	l.end += int64(len(part))
+	if err == nil { // nearly always
+		return part, nil
+	}
 	if !errors.Is(err, bufio.ErrBufferFull) {
 		return part, whole(part, err)
 	}
