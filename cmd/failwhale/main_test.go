@@ -39,7 +39,9 @@ func TestScripts(t *testing.T) {
 				ts.Setenv("PAGE", metricsPage(ts.ReadFile(args[0])))
 			},
 			"url": func(ts *testscript.TestScript, _ bool, args []string) {
-				ts.Setenv("URL", frontDoor(ts.ReadFile(args[0])))
+				url := frontDoor(ts.ReadFile(args[0]))
+				ts.Setenv("URL", url)
+				ts.Setenv("ADDR", strings.TrimPrefix(url, "http://"))
 			},
 		},
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -53,13 +54,12 @@ func (p *program) stackAction(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("make a directory for the stack: %w", err)
 	}
-	defer os.RemoveAll(dir)                    //nolint:errcheck // a temporary directory that stays is no harm
-	if file := c.String("write"); file != "" { // an old handle would name a stack that has ended
-		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return usage("write handle: %w", err)
-		}
-		defer os.Remove(file) //nolint:errcheck // likewise, at the end
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory that stays is no harm
+	if err := clearHandle(c.String("write")); err != nil {
+		return usage("write handle: %w", err)
 	}
+	id := ""
+	defer func() { removeOwn(c.String("write"), id) }()
 	ctx, stop := p.interruptible("ending the stack")
 	defer stop()
 	var lifeline io.Reader
@@ -69,8 +69,32 @@ func (p *program) stackAction(c *cli.Context) error {
 	return refstack.Supervise(ctx, refstack.Config{
 		Reference: ref, Argv: []string{p.self, "stack-node"}, SMIArgv: []string{p.self, "nvidia-smi"},
 		Write: c.String("write"), Dir: dir, Addr: c.String("listen"), Lifeline: lifeline, Log: p.stderr,
-		Ready: p.stackReady,
+		Ready: func(h targets.Handle) {
+			id = h.ID
+			p.stackReady(h)
+		},
 	})
+}
+
+// clearHandle removes the handle in file, which names a stack that has ended. One that lives keeps its handle.
+func clearHandle(file string) error {
+	if file == "" {
+		return nil
+	}
+	if h, err := targets.ReadHandle(file); err == nil && h.Supervisor != nil && targets.ProcessAlive(h.Supervisor.Process) {
+		return fmt.Errorf("%s is that of %s, which lives (pid %d): write another file, or end that stack", file, h.ID, h.Supervisor.Process.PID)
+	}
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// removeOwn removes the handle in file unless it is another stack's by now.
+func removeOwn(file, id string) {
+	if h, err := targets.ReadHandle(file); err == nil && h.ID == id {
+		_ = os.Remove(file) // one that stays names a process that is gone: nobody takes it for a stack
+	}
 }
 
 // reference reads the flags into what they mean.
@@ -96,16 +120,18 @@ func (p *program) stackReady(h targets.Handle) {
 	for _, e := range h.Endpoints {
 		url = e.URL
 	}
-	var regions []string
-	for name := range h.Regions {
-		regions = append(regions, name)
+	regions := slices.Sorted(maps.Keys(h.Regions))
+	var pages []string
+	for _, name := range slices.Sorted(maps.Keys(h.Metrics)) {
+		pages = append(pages, h.Metrics[name].URL+" "+name)
 	}
-	slices.Sort(regions)
 	fmt.Fprintf(p.stdout, `serving OpenAI chat completions at %s in %s; Ctrl-C ends it
 
   curl -N %s/v1/chat/completions -H 'Authorization: Bearer sk-paid' -d '{
     "model": "8b-chat", "stream": true, "max_tokens": 20, "messages": [{"role": "user", "content": "hello"}]}'
-`, url, strings.Join(regions, ", "), url)
+
+metrics: %s
+`, url, strings.Join(regions, ", "), url, strings.Join(pages, ", "))
 }
 
 func (p *program) nodeCommand() *cli.Command {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"syscall"
 )
 
 // Ports that the stack listens on are picked below the range from which Linux
@@ -47,7 +48,23 @@ func (p *portPicker) pick(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("find a free port on loopback: %w", errors.Join(errs...))
 }
 
-// place returns addr as it is, with a picked port where it has port 0.
+// free fails where somebody listens on addr: a stack that began there all the same would restart its edge for ever,
+// while requests reach the other one.
+func (p *portPicker) free(ctx context.Context, addr string) error {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		if errno, ok := errors.AsType[syscall.Errno](err); ok {
+			err = errno // without net's own words, which name the address again
+		}
+		return fmt.Errorf("cannot listen on %s: %w", addr, err)
+	}
+	if at, ok := ln.Addr().(*net.TCPAddr); ok {
+		p.given[at.Port] = true
+	}
+	return ln.Close()
+}
+
+// place returns addr as it is, if it is free, with a picked port where it has port 0.
 func (p *portPicker) place(ctx context.Context, addr string) (string, error) {
 	if addr == "" {
 		return p.pick(ctx)
@@ -57,7 +74,7 @@ func (p *portPicker) place(ctx context.Context, addr string) (string, error) {
 		return "", fmt.Errorf("address %q: %w: want HOST:PORT", addr, err)
 	}
 	if port != "0" {
-		return addr, nil
+		return addr, p.free(ctx, addr)
 	}
 	picked, err := p.pick(ctx)
 	if err != nil {
