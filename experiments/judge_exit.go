@@ -144,6 +144,9 @@ func (j *Judge) interrupted(e results.Event) string {
 	if e.Detail != "" {
 		why += " (" + e.Detail + ")"
 	}
+	if j.loadAlone() { // there was nothing to inject
+		return why
+	}
 	for _, f := range j.faults {
 		if f.report.Injected > 0 {
 			return why + "; every fault was reverted"

@@ -1,6 +1,7 @@
 package experiments_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -133,5 +134,24 @@ func TestLoadMetrics(t *testing.T) {
 	pages := stack.Handle().Metrics
 	if a := pages["a"]; len(pages) != 2 || a.URL != "http://a:8000/metrics" || a.Key != "${KEY}" || a.Labels["region"] != "east" {
 		t.Errorf("the handle's metrics are %+v; want those of the file, with the key as a reference", pages)
+	}
+}
+
+// An attack that is interrupted says so, and nothing of faults, which it has none of.
+func TestAnInterruptedAttackSaysSo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	rep, err := experiments.Attack(ctx, attacks.Config{
+		Endpoint: targets.Endpoint{URL: b.url},
+		Profile:  attacks.Profile{Constant: &attacks.Constant{Rate: 20}}, Workload: attacks.Workload{Preset: attacks.ChatShort},
+		Clients: []attacks.Client{{Share: 1, Deadline: 10 * time.Second}}, Seed: 1,
+	}, experiments.AttackOptions{Duration: time.Hour, Progress: func(experiments.Snapshot) { cancel() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Exit != results.ExitInterrupted || !strings.HasPrefix(rep.Why, "interrupted") || strings.Contains(rep.Why, "injected") {
+		t.Errorf("exit %d, why %q; want %d, and that it was interrupted alone", rep.Exit, rep.Why, results.ExitInterrupted)
 	}
 }

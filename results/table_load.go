@@ -55,6 +55,9 @@ func (r *Report) loadHeadline(s *screen) error {
 	if p.Refused > 0 {
 		second += fmt.Sprintf(", %d of them refused (429, 503)", p.Refused)
 	}
+	if p.Cancelled > 0 && r.Exit == ExitInterrupted { // an attack plans no other cancellations
+		second += fmt.Sprintf("; %d more were cancelled by the interrupt", p.Cancelled)
+	}
 	if p.Leaks > 0 {
 		second += fmt.Sprintf("; %d ANSWERS WERE ANOTHER USER'S", p.Leaks)
 	}
@@ -182,7 +185,7 @@ func (r *Report) loadRates(s *screen) error {
 	for _, also := range []struct {
 		n    int
 		what string
-	}{{p.Cancelled, "cancelled"}, {p.Reconnects, "stale connections replaced"}} {
+	}{{p.Cancelled, "of them cancelled"}, {p.Reconnects, "stale connections replaced"}} {
 		if also.n > 0 {
 			sent = append(sent, fmt.Sprintf("%d %s", also.n, also.what))
 		}
@@ -248,7 +251,11 @@ func (r *Report) loadOutcomes(s *screen) error {
 	p := r.load()
 	g := grid{header: []string{"outcome", "n", "share", "commonest error"}, right: []bool{false, true, true, false}}
 	for _, row := range rows {
-		g.add(row.outcome.String(), strconv.Itoa(row.total), Percent(over(row.total, p.Requests+p.Cancelled)), plain(row.errors[Baseline]))
+		share := "–" // what was cancelled says nothing of the server
+		if row.outcome != Cancelled {
+			share = Percent(over(row.total, p.Requests))
+		}
+		g.add(row.outcome.String(), strconv.Itoa(row.total), share, plain(row.errors[Baseline]))
 	}
 	s.fitLast(&g)
 	s.title("OUTCOMES", "")
