@@ -39,6 +39,9 @@ func (p *program) reportAction(c *cli.Context) error {
 	if c.IsSet("phase") && !slices.Contains(results.JudgedPhases(), phase) {
 		return usage("--phase %s: there are %v", phase, results.JudgedPhases())
 	}
+	if c.IsSet("phase") && !c.IsSet("vegeta") && !c.IsSet("samples") && !c.IsSet("compat") {
+		return usage("--phase says whose requests --vegeta, --samples and --compat get: add one of them; the report itself shows every phase")
+	}
 	dir := results.RunDir(c.Args().First())
 	rep, err := experiments.JudgeLog(results.ReadLog(dir.Log()))
 	if errors.Is(err, fs.ErrNotExist) {
