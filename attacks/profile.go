@@ -181,6 +181,40 @@ func (p Profile) Span(phase results.Phase) time.Duration {
 	return span
 }
 
+// Begins is how long p's base waits before anything of it can be due: until a spike, or through a pause. Of a
+// trace only its file knows: it is 0.
+func (p Profile) Begins() time.Duration {
+	paced, ok := p.base().(paced)
+	if !ok {
+		return 0
+	}
+	at := paced.curve().when(0)
+	if !(at < float64(forever)) {
+		return forever
+	}
+	return time.Duration(at)
+}
+
+// Missed says what a phase of a length has no time for of p's base: "is cut off: it lasts until 12s". "": nothing.
+func (p Profile) Missed(length time.Duration) string {
+	switch k := p.base().(type) {
+	case *Spike:
+		if k.span() > length {
+			return fmt.Sprintf("is cut off: it lasts until %s", k.span())
+		}
+	case *Step:
+		if end := k.span(); end > length || k.Steps[len(k.Steps)-1].For == 0 && end == length {
+			return fmt.Sprintf("is cut off: its steps take %s", end)
+		}
+	case *Ramp:
+		if k.span() > length {
+			at, to := k.at(length)
+			return fmt.Sprintf("comes to %.3g/s on its way to %s: it takes %s", float64(at), to, k.span())
+		}
+	}
+	return ""
+}
+
 // An Arrival is one request that is due.
 type Arrival struct {
 	// At counts from the start of the phase.

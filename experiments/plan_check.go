@@ -36,6 +36,7 @@ func (c *checker) check() {
 	c.metrics()
 	c.secrets()
 	c.phases()
+	c.comings()
 	c.faults()
 	c.roles()
 	c.claims()

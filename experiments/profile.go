@@ -32,6 +32,43 @@ func newDecoder(file string) *decoder {
 	return &decoder{file: file, at: map[string]*yaml.Node{}, active: map[*yaml.Node]bool{}, shapes: shapes()}
 }
 
+// comings checks that the base and each part of the profile come within a phase that has them, and warns of what
+// of them does not.
+func (c *checker) comings() {
+	profile := c.plan.Attack.Profile
+	if !c.fine("attack.profile") || !c.fine("phases") {
+		return
+	}
+	all := append([]attacks.Part{{Profile: profile}}, profile.Plus...)
+	for i, part := range all {
+		path := "attack.profile"
+		if i > 0 {
+			path = fmt.Sprintf("attack.profile.plus[%d]", i-1)
+		}
+		longest := c.longest(part.During)
+		missed := part.Missed(longest)
+		switch begins := part.Begins(); {
+		case longest == 0:
+			c.atPath(path, "never comes: there is no %[1]s phase: write phases.%[1]s: 15s", part.During)
+		case begins >= longest:
+			c.atPath(path, "never comes: it starts at %s and the longest phase that has it lasts %s", begins, longest)
+		case missed != "":
+			c.warn(path, "%s, and the longest phase that has it lasts %s", missed, longest)
+		}
+	}
+}
+
+// longest is the longest that a phase can last; "": that the longest of all can.
+func (c *checker) longest(during results.Phase) (longest time.Duration) {
+	if during != "" {
+		return c.plan.Phases.Of(during).Limit()
+	}
+	for _, p := range append(results.JudgedPhases(), results.Warmup) {
+		longest = max(longest, c.plan.Phases.Of(p).Limit())
+	}
+	return longest
+}
+
 // traces warns of traces that cannot be read here, and of a base's that is over well before a phase is. It reads as
 // much of that as the longest phase will.
 func (c *checker) traces() {

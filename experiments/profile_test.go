@@ -31,6 +31,35 @@ func TestLoadCountsSamplesOfEveryProfile(t *testing.T) {
 	}
 }
 
+// What of a profile never comes is a mistake, and what of it is cut off is told. A phase with until can last to its max.
+func TestLoadTellsWhatOfAProfileNeverComes(t *testing.T) {
+	for profile, want := range map[string]string{
+		"poisson: {rate: 1/s}, plus: [{spike: {rate: 120/s, at: 15s, for: 2s}, during: fault}]":  "x.yaml:3:49: attack.profile.plus[0]: never comes: it starts at 15s and the longest phase that has it lasts 15s",
+		"spike: {rate: 120/s, at: 1m, for: 2s}":                                                  "x.yaml:3:19: attack.profile: never comes: it starts at 1m0s and the longest phase that has it lasts 20s",
+		"step: {steps: [{rate: 0/s, for: 30s}, {rate: 5/s}]}":                                    "x.yaml:3:19: attack.profile: never comes: it starts at 30s and the longest phase that has it lasts 20s",
+		"poisson: {rate: 1/s}, plus: [{constant: {rate: 1/s}, during: warmup}]":                  "x.yaml:3:49: attack.profile.plus[0]: never comes: there is no warmup phase: write phases.warmup: 15s",
+		"constant: {rate: 100/s}, plus: [{spike: {rate: 1/s, at: 14s, for: 2s}, during: fault}]": "warning: x.yaml:3:52: attack.profile.plus[0]: is cut off: it lasts until 16s, and the longest phase that has it lasts 15s",
+		"constant: {rate: 100/s}, plus: [{spike: {rate: 1/s, at: 14s, for: 6s}}]":                "",
+		"step: {steps: [{rate: 90/s, for: 20s}, {rate: 100/s}]}":                                 "warning: x.yaml:3:19: attack.profile: is cut off: its steps take 20s, and the longest phase that has it lasts 20s",
+		"step: {steps: [{rate: 90/s, for: 20s}]}":                                                "",
+		"ramp: {from: 60/s, to: 90/s, over: 20s}":                                                "",
+		"ramp: {from: 60/s, to: 90/s, over: 30s}":                                                "warning: x.yaml:3:19: attack.profile: comes to 80/s on its way to 90/s: it takes 30s, and the longest phase that has it lasts 20s",
+	} {
+		text := strings.Replace(minimal, "{constant: {rate: 100/s}}", "{"+profile+"}", 1)
+		text = strings.Replace(text, "recovery: 10s", "warmup: 0s, recovery: {until: samples >= 5, max: 20s}", 1)
+		plan, err := experiments.Load("x.yaml", []byte(text), experiments.LoadOptions{})
+		var got string
+		if err != nil {
+			got = err.Error()
+		} else if len(plan.Warnings) > 0 {
+			got = "warning: " + plan.Warnings.Error()
+		}
+		if want == "" && got != "" || want != "" && !strings.HasPrefix(got, want) {
+			t.Errorf("Load with %s = %q; want %q", profile, got, want)
+		}
+	}
+}
+
 // A trace whose last request comes shortly before the end of a phase lasts as long as the phase.
 func TestLoadAllowsForTheLastGapOfATrace(t *testing.T) {
 	for speed, want := range map[string]bool{"0.205": false, "0.22": true} { // 3 s in 14.6 s, and in 13.6 s of 15 s
