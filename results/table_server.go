@@ -39,10 +39,17 @@ func (r *Report) servers(s *screen, phases bool) error {
 	if phases {
 		g.header, g.right = slices.Insert(g.header, 1, ""), slices.Insert(g.right, 1, false)
 	}
+	read := map[string]bool{} // at any time
+	for i := range r.Server {
+		read[r.Server[i].name()] = read[r.Server[i].name()] || !r.Server[i].unread()
+	}
 	last := ""
 	for i := range r.Server {
 		it := &r.Server[i]
 		name := it.name()
+		if !read[name] {
+			continue // a note says why
+		}
 		cells := append([]string{blankAgain(name, last)}, it.cells()...)
 		if phases {
 			cells = slices.Insert(cells, 1, string(it.Phase))
@@ -50,9 +57,13 @@ func (r *Report) servers(s *screen, phases bool) error {
 		g.add(cells...)
 		last = name
 	}
-	s.title("SERVER", "  its own figures beside ours: ttft from arrival there, and from sent; p50 by buckets; waiting, kv: most")
-	if err := s.table(g); err != nil {
-		return err
+	if len(g.rows) == 0 {
+		s.title("SERVER", "")
+	} else {
+		s.title("SERVER", "  its own figures beside ours: ttft from arrival there, and from sent; p50 by buckets; waiting, kv: most")
+		if err := s.table(g); err != nil {
+			return err
+		}
 	}
 	r.serverNotes(s, phases)
 	return nil
@@ -67,6 +78,11 @@ func blankAgain(name, last string) string {
 		return ""
 	}
 	return short(name, nameWidth)
+}
+
+// unread reports whether nothing came of a phase's attempts to read the server's pages.
+func (s *ServerStats) unread() bool {
+	return s.Error != "" && s.Readings == 0 && s.TTFT.N == 0 && len(s.Counts) == 0
 }
 
 // name tells a server from the others.
@@ -151,7 +167,10 @@ func (r *Report) serverNotes(s *screen, phases bool) {
 		if it.Restarts > 0 {
 			note(it, "its counters began anew")
 		}
-		if it.Error != "" {
+		switch {
+		case it.unread():
+			note(it, "never read: "+it.Error)
+		case it.Error != "":
 			note(it, "not always to be read: "+it.Error)
 		}
 	}

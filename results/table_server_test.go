@@ -30,6 +30,7 @@ func TestServerTable(t *testing.T) {
 				Notes: []string{fewer}, Error: "GET http://e/metrics: connection \x1b[31mrefused",
 			},
 			{Phase: results.Baseline, Sources: []string{"a", "b"}},
+			{Phase: results.Baseline, Sources: []string{"gone"}, Error: "connection refused"},
 			{Phase: results.Baseline, Labels: results.Labels{"region": "a-region-with-a-name-that-is-far-too-long"}, Sources: []string{"c"}},
 		},
 	}
@@ -49,6 +50,7 @@ func TestServerTable(t *testing.T) {
    region=east in baseline, region=east in fault: it counts fewer tokens than came to us
    region=east in fault: its counters began anew
    region=east in fault: not always to be read: GET http://e/metrics: connection [31mrefused
+   gone in baseline: never read: connection refused
 `
 	if table != want {
 		t.Errorf("the table is\n%s\nwant\n%s", table, want)
@@ -75,5 +77,17 @@ func TestServerTable(t *testing.T) {
 	}
 	if want := "our own garbage collector: 41 pauses, p99 200 µs, longest 900 µs\n"; !strings.Contains(out.String(), want) {
 		t.Errorf("the report lacks %q:\n%s", want, out.String())
+	}
+}
+
+// Of pages that never answered there is a sentence, and no row of dashes.
+func TestServersThatWereNeverReadHaveNoRow(t *testing.T) {
+	r := results.Report{Server: []results.ServerStats{{Phase: results.Baseline, Sources: []string{"a"}, Error: "connection refused"}}}
+	var out strings.Builder
+	if err := r.WriteLoad(&out, results.TableOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, _ := strings.Cut(out.String(), "SERVER"); got != "\n   a: never read: connection refused\n" {
+		t.Errorf("below SERVER is %q; want why it was never read, and nothing else", got)
 	}
 }
