@@ -215,6 +215,18 @@ func (p Profile) Missed(length time.Duration) string {
 	return ""
 }
 
+// at is the rate at a time within the ramp, and the one that it is on its way to.
+func (r Ramp) at(t time.Duration) (rate, to Rate) {
+	rate = r.From
+	for _, s := range r.stages() {
+		if t < s.Over {
+			return rate + (s.To-rate)*Rate(float64(t)/float64(s.Over)), s.To
+		}
+		rate, t = s.To, t-s.Over
+	}
+	return rate, rate
+}
+
 // An Arrival is one request that is due.
 type Arrival struct {
 	// At counts from the start of the phase.

@@ -165,18 +165,6 @@ func (r Ramp) span() (d time.Duration) {
 	return d
 }
 
-// at is the rate at a time within the ramp, and the one that it is on its way to.
-func (r Ramp) at(t time.Duration) (rate, to Rate) {
-	rate = r.From
-	for _, s := range r.stages() {
-		if t < s.Over {
-			return rate + (s.To-rate)*Rate(float64(t)/float64(s.Over)), s.To
-		}
-		rate, t = s.To, t-s.Over
-	}
-	return rate, rate
-}
-
 func (r Ramp) ends() bool {
 	all := r.stages()
 	return all[len(all)-1].To == 0
