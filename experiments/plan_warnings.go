@@ -42,6 +42,28 @@ func (c *checker) breaches() {
 	}
 }
 
+// ratios warns of a rate of two phases that differ by a part of the profile: its ratio tells of the load.
+func (c *checker) ratios() {
+	for i, h := range c.plan.Hypotheses {
+		if !h.Value.OfBaseline || h.Metric.class() != rateClass {
+			continue
+		}
+		for _, part := range c.plan.Attack.Profile.Plus {
+			more, less := h.During, results.Baseline
+			switch part.During {
+			case results.Baseline:
+				more, less = less, more
+			case h.During:
+			default: // in both, or in neither
+				continue
+			}
+			if more != less {
+				c.warn(fmt.Sprintf("hypotheses[%d]", i), "%s has more load than %s by its part %s: this ratio compares unequal loads", more, less, part)
+			}
+		}
+	}
+}
+
 // warn notes a warning at a path.
 func (c *checker) warn(path, format string, args ...any) {
 	problem := Problem{File: c.file, Line: 1, Path: path, Text: fmt.Sprintf(format, args...)}

@@ -60,6 +60,28 @@ func TestLoadTellsWhatOfAProfileNeverComes(t *testing.T) {
 	}
 }
 
+// A rate of two phases is no comparison where one has a part of the profile that the other lacks.
+func TestLoadWarnsOfRatiosOfUnequalLoads(t *testing.T) {
+	const fault = "fault has more load than baseline by its part 9/s spike at 0s for 5s: this ratio compares unequal loads"
+	for _, tc := range []struct{ during, claim, want string }{
+		{", during: fault", "tokens_per_second >= 80% of baseline during fault", fault},
+		{", during: fault", "recovery(goodput_tokens >= 80% of baseline) < 5s", ""},
+		{", during: fault", "goodput_tokens >= 5/s during fault", ""},
+		{", during: fault", "p50(ttft) <= 200% of baseline during fault", ""},
+		{", during: baseline", "goodput_tokens >= 80% of baseline during fault", "baseline has more load than fault by its part 9/s"},
+		{", during: warmup", "goodput_tokens >= 80% of baseline during fault", ""},
+		{"", "goodput_tokens >= 80% of baseline during fault", ""},
+	} {
+		profile := "{constant: {rate: 1000/s}, plus: [{spike: {rate: 9/s, for: 5s}" + tc.during + "}]}"
+		text := strings.Replace(minimal, "{constant: {rate: 100/s}}", profile, 1)
+		text = strings.Replace(text, "recovery: 10s", "warmup: 10s, recovery: 10s", 1)
+		got := load(t, strings.Replace(text, "success >= 99% during fault", tc.claim, 1)).Warnings.Error()
+		if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
+			t.Errorf("Load with %s%s: warnings %q; want %q", tc.claim, tc.during, got, tc.want)
+		}
+	}
+}
+
 // A trace whose last request comes shortly before the end of a phase lasts as long as the phase.
 func TestLoadAllowsForTheLastGapOfATrace(t *testing.T) {
 	for speed, want := range map[string]bool{"0.205": false, "0.22": true} { // 3 s in 14.6 s, and in 13.6 s of 15 s
