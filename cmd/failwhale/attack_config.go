@@ -92,6 +92,11 @@ func loadConfig(c *cli.Context) (cfg attacks.Config, err error) {
 	if errs := cfg.Profile.Validate(); len(errs) > 0 {
 		return cfg, errors.Join(errs...)
 	}
+	for i, part := range cfg.Profile.Plus {
+		if part.During != "" && part.During != results.Baseline {
+			return cfg, fmt.Errorf("--profile: plus[%d]: during %s: an attack has one phase, baseline: leave out during", i, part.During)
+		}
+	}
 	if c.IsSet("duration") && c.Duration("duration") <= 0 {
 		return cfg, errors.New("--duration must be more than 0")
 	}
