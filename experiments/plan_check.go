@@ -31,6 +31,7 @@ func (c *checker) check() {
 	}
 	c.name()
 	c.clients()
+	c.replicas()
 	c.endpoint()
 	c.dialects()
 	c.metrics()
@@ -43,6 +44,7 @@ func (c *checker) check() {
 	c.labels()
 	if len(c.problems) == 0 {
 		c.enough()
+		c.ratios()
 		c.traces()
 		c.breaches()
 	}
@@ -95,6 +97,14 @@ func (c *checker) clients() {
 	}
 	for _, err := range attacks.ValidateClients(c.plan.Attack.Clients) {
 		c.atPath("attack.clients", "%s", err)
+	}
+}
+
+// replicas tells a written 0 from none at all, which is the default.
+func (c *checker) replicas() {
+	const path = "stack.reference.replicas"
+	if ref := c.plan.Stack.Reference; ref != nil && ref.Replicas == 0 && c.fine(path) {
+		c.atPath(path, "0 leaves nobody to answer: write 1 or more, or delete the key for %d", ref.Resolved().Replicas)
 	}
 }
 

@@ -2,6 +2,7 @@ package targets
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +36,39 @@ type Reference struct {
 	Resilience Resilience `yaml:"resilience" json:"resilience,omitempty"`
 	// Knobs overrides single ones. Optional.
 	Knobs Knobs `yaml:"knobs" json:"knobs,omitzero"`
+}
+
+// Validate returns what is wrong with r, or nil.
+func (r Reference) Validate() []error {
+	var errs []error
+	for i, name := range r.Regions {
+		switch {
+		case !regionName(name):
+			errs = append(errs, fmt.Errorf("regions has %q, which is no name of one: write a to z, 0 to 9 and -, beginning with a letter, at most %d", name, maxRegionName))
+		case slices.Contains(r.Regions[:i], name):
+			errs = append(errs, fmt.Errorf("regions has %s twice: keep one", name))
+		}
+	}
+	if len(r.Regions) > maxRegions {
+		errs = append(errs, fmt.Errorf("regions has %d: write at most %d", len(r.Regions), maxRegions))
+	}
+	if r.Replicas < 0 || r.Replicas > maxReplicas {
+		errs = append(errs, fmt.Errorf("replicas %d is not between 1 and %d", r.Replicas, maxReplicas))
+	}
+	return errs
+}
+
+// What one machine can be asked to hold.
+const (
+	maxRegions    = 16
+	maxReplicas   = 64
+	maxRegionName = 32
+)
+
+// regionName reports whether name can be a part of a host's name and of a label.
+func regionName(name string) bool {
+	return name != "" && len(name) <= maxRegionName && 'a' <= name[0] && name[0] <= 'z' &&
+		strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // Resilience is the setting of a knob: the weakness that outages were made of, or its cure.

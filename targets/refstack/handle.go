@@ -3,7 +3,6 @@ package refstack
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/failwhale/failwhale/targets"
@@ -11,22 +10,8 @@ import (
 
 // Resolve fills in what ref leaves open, as targets.Reference.Resolved does, and refuses what cannot be started.
 func Resolve(ref targets.Reference) (targets.Reference, error) {
-	var errs []error
 	ref = ref.Resolved()
-	name := regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
-	seen := map[string]bool{}
-	for _, r := range ref.Regions {
-		if !name.MatchString(r) {
-			errs = append(errs, fmt.Errorf("region %q: want a to z, 0 to 9 and -, beginning with a letter, at most 32", r))
-		}
-		if seen[r] {
-			errs = append(errs, fmt.Errorf("region %q is there twice", r))
-		}
-		seen[r] = true
-	}
-	if ref.Replicas < 1 || ref.Replicas > 64 || len(ref.Regions) > 16 {
-		errs = append(errs, fmt.Errorf("%d regions of %d replicas: want 1 to 16 of 1 to 64", len(ref.Regions), ref.Replicas))
-	}
+	errs := ref.Validate()
 	errs = append(errs, settle("resilience", &ref.Resilience))
 	for knob, set := range map[string]*targets.Resilience{
 		"edge": &ref.Knobs.Edge, "router": &ref.Knobs.Router, "config": &ref.Knobs.Config,
