@@ -66,6 +66,18 @@ func (m Machine) Same(other Machine) bool {
 	return m == other
 }
 
+// Writable fails where Save into dir would, which it makes if need be: what cannot be kept need not be measured.
+func Writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("the calibration cannot be kept: %w", err)
+	}
+	f, err := os.CreateTemp(dir, FileName+".*")
+	if err != nil {
+		return fmt.Errorf("the calibration cannot be kept: %w", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
 // Save writes the file into dir, which it makes if need be.
 func (c *Calibration) Save(dir string) error {
 	text, err := json.MarshalIndent(c, "", "  ")

@@ -53,6 +53,15 @@ func (c *Calibration) Exceeded(streams int) string {
 		streams, high.Streams)
 }
 
+// Replaces says what is lost when c takes old's place: that old was good for more streams, by the same program. "": nothing is.
+func (c *Calibration) Replaces(old *Calibration) string {
+	was, now := old.Highest(), c.Highest()
+	if was == nil || old.OtherVersion || now != nil && now.Streams >= was.Streams {
+		return ""
+	}
+	return fmt.Sprintf("this replaces a calibration of %s up to %d streams", old.date(), was.Streams)
+}
+
 // Stated is the timing error of figures that were measured on this machine, in a line.
 func (c *Calibration) Stated() string {
 	high := c.Highest()

@@ -57,6 +57,9 @@ func (p *program) calibrateAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := calibrate.Writable(dir); err != nil {
+		return usage("%w: set FAILWHALE_STATE to a directory that can be written", err)
+	}
 	ctx, stop := p.interruptible("stopping; once more to exit at once")
 	defer stop()
 	cal, err := calibrate.Run(ctx, cfg)
@@ -71,9 +74,21 @@ func (p *program) calibrateAction(c *cli.Context) error {
 	case err != nil:
 		return err
 	case cal.Highest() == nil:
-		return errors.Join(cal.Save(dir), exit(results.ExitUndecided))
+		return errors.Join(p.keep(cal, dir), exit(results.ExitUndecided))
 	}
-	return cal.Save(dir)
+	return p.keep(cal, dir)
+}
+
+// keep saves a calibration, and says so if the one that was there was good for more.
+func (p *program) keep(cal *calibrate.Calibration, dir string) error {
+	old, _ := calibrate.Load(dir, cal.Machine) // one that cannot be read is no loss
+	if err := cal.Save(dir); err != nil {
+		return err
+	}
+	if text := cal.Replaces(old); text != "" {
+		fmt.Fprintf(p.stderr, "calibrate: %s\n", text)
+	}
+	return nil
 }
 
 func (p *program) showCalibration(cal *calibrate.Calibration, asJSON bool) error {
@@ -83,7 +98,7 @@ func (p *program) showCalibration(cal *calibrate.Calibration, asJSON bool) error
 	return cal.WriteTable(p.stdout)
 }
 
-// calibrateConfig reads the flags. What --quick says, each flag of its own says better.
+// calibrateConfig reads the flags. What --quick says of time and memory, a flag of its own says better.
 func (p *program) calibrateConfig(c *cli.Context) (calibrate.Config, error) {
 	cfg := calibrate.Config{
 		Server: []string{p.self, "perfect-server"}, Tokens: c.Int("tokens"), Measure: c.Duration("measure"), Memory: c.Int("memory"), Failwhale: version(),
@@ -95,9 +110,10 @@ func (p *program) calibrateConfig(c *cli.Context) (calibrate.Config, error) {
 	}
 	streams := c.String("streams")
 	if c.Bool("quick") {
-		if !c.IsSet("streams") {
-			streams = numbers(calibrate.QuickStreams())
+		if c.IsSet("streams") {
+			return cfg, errors.New("--quick and --streams both say how many streams to measure: give one of them")
 		}
+		streams = numbers(calibrate.QuickStreams())
 		if !c.IsSet("measure") {
 			cfg.Measure = 2 * time.Second
 		}
