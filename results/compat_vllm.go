@@ -258,8 +258,27 @@ func (m *vllmMetric) percentile(q float64) float64 {
 	return low + (at-below)*(nth(below+1)-low)
 }
 
-// Write says what differs from our own figures, then prints the block that vLLM's benchmark ends with.
-func (r *VLLMReport) Write(w io.Writer) error {
+// lateShare is how many of the tokens may come after a load's end before that must be said beside rates.
+const lateShare = 0.1
+
+// span says over which time the rates are taken, and beside it over which ours of the same load are, if own is of a
+// load alone.
+func (r *VLLMReport) span(own *Report) string {
+	if own == nil || len(own.Phases) != 1 || r.Completed == 0 || own.Phases[0].Duration <= 0 {
+		return ""
+	}
+	p := &own.Phases[0]
+	said := fmt.Sprintf(" Its rates are over the whole time until the last answer (%s), ours over the %s of load", at(time.Duration(r.Duration*float64(time.Second))), at(p.Duration))
+	late := 1 - p.TokensPerSecond*p.Duration.Seconds()/float64(max(1, r.OutputTokens))
+	if late > lateShare {
+		said += fmt.Sprintf("; %d tokens in all, of which %.0f %% came after the load had ended", r.OutputTokens, 100*late)
+	}
+	return said + "."
+}
+
+// Write says what differs from our own figures, then prints the block that vLLM's benchmark ends with. own is the
+// report of the same requests; nil: it is not compared with.
+func (r *VLLMReport) Write(w io.Writer, own *Report) error {
 	var b bytes.Buffer
 	wrong := 0
 	for _, o := range r.Wrong {
@@ -269,7 +288,7 @@ func (r *VLLMReport) Write(w io.Writer) error {
 	if r.Completed > 0 {
 		said = fmt.Sprintf("By vllm bench's definitions %d requests were successful; %s of them were not complete%s.", r.Completed, part(wrong, r.Completed), kinds(r.Wrong))
 	}
-	said += " Its clock starts at the send, not when a request was due; a role chunk ends its TTFT; its ITL has the gap before every chunk, also within one read."
+	said += " Its clock starts at the send, not when a request was due; a role chunk ends its TTFT; its ITL has the gap before every chunk, also within one read." + r.span(own)
 	for _, line := range wrap(said, screenWidth) {
 		fmt.Fprintln(&b, line)
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,10 +86,21 @@ func TestVLLMByHand(t *testing.T) {
 func TestVLLMWrites(t *testing.T) {
 	r := vllmReport(t, &results.VLLM{TTFT: 150 * ms}, vllmSamples())
 	var text, doc bytes.Buffer
-	if err := r.Write(&text); err != nil {
+	if err := r.Write(&text, nil); err != nil {
 		t.Fatalf("Write: %v", err)
 	}
 	golden(t, "vllm.golden", text.Bytes())
+	for rate, want := range map[float64]string{
+		3: "(2.3 s), ours over the 1.0 s of load; 6 tokens in all, of which 50 % came after the load had ended.",
+		6: "(2.3 s), ours over the 1.0 s of load.",
+	} {
+		text.Reset()
+		own := &results.Report{Phases: []results.PhaseStats{{Phase: results.Baseline, Duration: time.Second, TokensPerSecond: rate}}}
+		if err := r.Write(&text, own); err != nil || !strings.Contains(strings.ReplaceAll(text.String(), "\n", " "), want) {
+			t.Errorf("Write beside a load of %g tokens/s = %v:\n%s\nwant it to say %q", rate, err, text.String(), want)
+		}
+	}
+	text.Reset()
 	if err := r.WriteJSON(&doc, attacked()); err != nil {
 		t.Fatalf("WriteJSON: %v", err)
 	}
@@ -109,11 +121,11 @@ func TestVLLMWrites(t *testing.T) {
 	var none results.VLLM
 	empty := none.Report()
 	text.Reset()
-	if err := empty.Write(&text); err != nil {
+	if err := empty.Write(&text, nil); err != nil {
 		t.Fatalf("Write of nothing: %v", err)
 	}
 	golden(t, "vllm-none.golden", text.Bytes())
-	if err := empty.Write(brokenPipe{}); err == nil {
+	if err := empty.Write(brokenPipe{}, nil); err == nil {
 		t.Error("Write to a broken pipe = nil; want an error")
 	}
 	if err := empty.WriteJSON(brokenPipe{}, attacked()); err == nil {

@@ -188,5 +188,5 @@ func (e *exports) show(p *program, rep *results.Report, asJSON bool, draw func(i
 		return err
 	}
 	fmt.Fprintln(p.stdout)
-	return theirs.Write(p.stdout)
+	return theirs.Write(p.stdout, rep)
 }
