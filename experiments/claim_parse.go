@@ -252,6 +252,9 @@ func (p *claimParser) condition() Condition {
 		hint := "write >= or <"
 		if at.text == "=" {
 			hint = "write =="
+			if turned := p.tokens[0].text; turned == ">" || turned == "<" {
+				hint = "did you mean " + turned + "=?"
+			}
 		}
 		p.fail(at, "needs a comparison before %s: %s", at, hint)
 	}
