@@ -1,7 +1,9 @@
 package experiments
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"time"
 
@@ -69,17 +71,27 @@ func (c *checker) longest(during results.Phase) (longest time.Duration) {
 	return longest
 }
 
-// traces warns of traces that cannot be read here, and of a base's that is over well before a phase is. It reads as
-// much of that as the longest phase will.
+// trace notes what is wrong with a trace. Where the plan is read it may be missing: it must be there for the run.
+func (c *checker) trace(path string, err error) {
+	var missing *fs.PathError
+	switch {
+	case err == nil:
+	case errors.As(err, &missing):
+		c.warn(path, "%s", err)
+	default:
+		c.atPath(path, "%s", err)
+	}
+}
+
+// traces checks those that can be read here, and warns of others, and of a base's that is over well before a phase is.
+// It reads as much of that as the longest phase will.
 func (c *checker) traces() {
 	for i, part := range c.plan.Attack.Profile.Plus {
 		if part.Trace == nil {
 			continue
 		}
 		for _, err := range part.Arrivals(results.Baseline, c.plan.Seed) {
-			if err != nil {
-				c.warn(fmt.Sprintf("attack.profile.plus[%d].trace.file", i), "%s", err)
-			}
+			c.trace(fmt.Sprintf("attack.profile.plus[%d].trace.file", i), err)
 			break
 		}
 	}
@@ -93,7 +105,7 @@ func (c *checker) traces() {
 	}
 	for a, err := range trace.Arrivals(results.Baseline, c.plan.Seed) {
 		if err != nil {
-			c.warn("attack.profile.trace.file", "%s", err)
+			c.trace("attack.profile.trace.file", err)
 			return
 		}
 		if last = a.At; last >= longest {
