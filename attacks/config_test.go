@@ -43,7 +43,7 @@ func TestNewRefuses(t *testing.T) {
 		{"no profile", func(c *attacks.Config) { c.Profile = attacks.Profile{} }, []string{"{poisson: {rate: 100/s}}"}},
 		{"two profiles", func(c *attacks.Config) { c.Profile.Poisson = &attacks.Poisson{Rate: 1} }, []string{"keep one"}},
 		{"no rate", func(c *attacks.Config) { c.Profile.Constant.Rate = 0 }, []string{"profile: constant: has no rate"}},
-		{"half a workload", func(c *attacks.Config) { c.Workload = attacks.Workload{PromptTokens: 5} }, []string{"output_tokens is missing"}},
+		{"half a workload", func(c *attacks.Config) { c.Workload = attacks.Workload{PromptTokens: 5} }, []string{"output_tokens 0 is not between 1 and 2000000"}},
 		{"unknown preset", func(c *attacks.Config) { c.Workload.Preset = "x" }, []string{`"x" isn't one of [chat-short chat]`}},
 		{"shares over 100%", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 0.6}, {Share: 0.6}} }, []string{"come to 120%"}},
 		{"shares under 100%", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 0.6}} }, []string{"come to 60%"}},

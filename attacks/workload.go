@@ -61,10 +61,7 @@ func (w Workload) Validate() []error {
 		name string
 		n    int
 	}{{"prompt_tokens", w.PromptTokens}, {"output_tokens", w.OutputTokens}} {
-		switch {
-		case f.n == 0:
-			errs = append(errs, fmt.Errorf("%s is missing: write %s: 50", f.name, f.name))
-		case f.n < 0 || f.n > maxTokens:
+		if f.n < 1 || f.n > maxTokens {
 			errs = append(errs, fmt.Errorf("%s %d is not between 1 and %d", f.name, f.n, maxTokens))
 		}
 	}

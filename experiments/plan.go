@@ -132,6 +132,7 @@ func shapes() map[reflect.Type]shape {
 		reflect.TypeFor[Length]():             {required: []string{"until", "max"}},
 		reflect.TypeFor[attacks.Profile]():    {oneOf: attacks.ProfileKinds()},
 		reflect.TypeFor[attacks.Part]():       {oneOf: attacks.ProfileKinds()},
+		reflect.TypeFor[attacks.Workload]():   {required: []string{"prompt_tokens", "output_tokens"}},
 		reflect.TypeFor[attacks.Constant]():   {required: []string{"rate"}},
 		reflect.TypeFor[attacks.Poisson]():    {required: []string{"rate"}},
 		reflect.TypeFor[attacks.Gamma]():      {required: []string{"rate", "cv"}},
