@@ -100,7 +100,7 @@ func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value, more ...
 		index := fieldOf(t, p.key)
 		if index == nil {
 			all := slices.Concat(known, more)
-			d.unknownKey(p, path, all)
+			d.unknownKey(p, path, all, within(t, n, p.key))
 			if meant := closest(p.key, all); meant != "" && present[meant] == nil {
 				present[meant] = p.node // one mistake, one message: it is not missing too
 			}
@@ -112,9 +112,33 @@ func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value, more ...
 	d.shape(n, path, d.shapes[t], present)
 }
 
-func (d *decoder) unknownKey(p pair, path string, known []string) {
+// within is the key beside an unknown one whose value may have it; "": there is none.
+func within(t reflect.Type, n *yaml.Node, key string) string {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		beside := n.Content[i].Value
+		index := fieldOf(t, beside)
+		if index == nil {
+			continue
+		}
+		of := t.FieldByIndex(index).Type
+		if of.Kind() == reflect.Pointer {
+			of = of.Elem()
+		}
+		if of.Kind() == reflect.Struct && fieldOf(of, key) != nil {
+			return beside
+		}
+	}
+	return ""
+}
+
+// unknownKey says what was meant. Beside is the key in whose value it has a place.
+func (d *decoder) unknownKey(p pair, path string, known []string, beside string) {
 	hint := DidYouMean(p.key, known)
-	if hint == "" && len(known) > 0 {
+	switch {
+	case hint != "":
+	case beside != "" && p.val.Kind == yaml.ScalarNode:
+		hint = fmt.Sprintf(": it belongs inside %s: {…, %s: %s}", beside, p.key, clip(p.val.Value))
+	case len(known) > 0:
 		hint = "; known are " + strings.Join(known, ", ")
 	}
 	d.problem(p.node, join(path, p.key), "unknown key%s", hint)

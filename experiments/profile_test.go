@@ -104,11 +104,12 @@ func TestParseProfile(t *testing.T) {
 		t.Errorf("ParseProfile = %v; differs (-want +got):\n%s", err, diff)
 	}
 	for text, want := range map[string]string{
-		"{ramp: ":                      "is not YAML",
-		"":                             "is empty",
-		"{poison: {rate: 1/s}}":        "--profile:1:2: poison: unknown key; did you mean poisson?",
-		"{poisson: {rate: fast/s}}":    "--profile:1:18: poisson.rate: rate \"fast/s\" has no number",
-		"{concurrency: {users: many}}": `needs a whole number, not "many"`,
+		"{ramp: ":                   "is not YAML",
+		"":                          "is empty",
+		"{poison: {rate: 1/s}}":     "--profile:1:2: poison: unknown key; did you mean poisson?",
+		"{poisson: {rate: fast/s}}": "--profile:1:18: poisson.rate: rate \"fast/s\" has no number",
+		"{ramp: {to: 9/s, over: 5s}, even: true}": "--profile:1:29: even: unknown key: it belongs inside ramp: {…, even: true}",
+		"{concurrency: {users: many}}":            `needs a whole number, not "many"`,
 	} {
 		if _, err := experiments.ParseProfile("--profile", text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseProfile(%q) = %v; want %q", text, err, want)
