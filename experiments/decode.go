@@ -43,6 +43,7 @@ type decoder struct {
 	values  int                 // visited so far
 	active  map[*yaml.Node]bool // containers being walked: meeting one again is a cycle
 	stopped bool                // a bound was passed: say so once and stop
+	skipped bool                // a check had nothing sound to look at: what it would say is hidden
 }
 
 // A shape says which keys a struct must have.

@@ -117,7 +117,7 @@ func Load(name string, text []byte, opts LoadOptions) (*Plan, error) {
 		})
 	}
 	if len(d.problems) > 0 {
-		return nil, d.problems.sort()
+		return nil, d.hidden(d.problems.sort())
 	}
 	plan.Warnings = c.warnings.sort()
 	return plan, nil

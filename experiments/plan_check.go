@@ -42,10 +42,10 @@ func (c *checker) check() {
 	c.roles()
 	c.claims()
 	c.labels()
+	c.traces()
 	if len(c.problems) == 0 {
 		c.enough()
 		c.ratios()
-		c.traces()
 		c.breaches()
 	}
 }
@@ -93,6 +93,7 @@ func (c *checker) clients() {
 		return
 	}
 	if !c.fine("attack.clients") {
+		c.skipped = true
 		return
 	}
 	for _, err := range attacks.ValidateClients(c.plan.Attack.Clients) {
@@ -233,6 +234,7 @@ func (c *checker) places() []place {
 // labels checks that what claims select can exist.
 func (c *checker) labels() {
 	if !c.fine("attack") && c.at["attack.clients"] != nil || !c.fine("stack") {
+		c.skipped = c.skipped || slices.ContainsFunc(c.places(), func(p place) bool { return p.worst != "" || len(p.labels) > 0 })
 		return // its labels are not known
 	}
 	known := c.known()

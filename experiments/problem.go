@@ -52,3 +52,11 @@ func (ps Problems) sort() Problems {
 	})
 	return slices.Compact(ps)
 }
+
+// hidden ends a list with what it lacks: checks that had nothing sound to look at.
+func (d *decoder) hidden(ps Problems) Problems {
+	if !d.skipped || len(ps) == 0 {
+		return ps
+	}
+	return append(ps, Problem{File: d.file, Line: ps[len(ps)-1].Line, Text: "more may show once these are mended"})
+}

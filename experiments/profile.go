@@ -39,6 +39,8 @@ func newDecoder(file string) *decoder {
 func (c *checker) comings() {
 	profile := c.plan.Attack.Profile
 	if !c.fine("attack.profile") || !c.fine("phases") {
+		base := profile.Spike != nil || profile.Step != nil || profile.Ramp != nil
+		c.skipped = c.skipped || base || len(profile.Plus) > 0
 		return
 	}
 	all := append([]attacks.Part{{Profile: profile}}, profile.Plus...)
@@ -86,6 +88,10 @@ func (c *checker) trace(path string, err error) {
 // traces checks those that can be read here, and warns of others, and of a base's that is over well before a phase is.
 // It reads as much of that as the longest phase will.
 func (c *checker) traces() {
+	if !c.fine("attack.profile") || !c.fine("phases") {
+		c.skipped = c.skipped || c.plan.Attack.Profile.Trace != nil
+		return
+	}
 	for i, part := range c.plan.Attack.Profile.Plus {
 		if part.Trace == nil {
 			continue
