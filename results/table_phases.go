@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 )
 
 // A figure is one row of the phases' table.
@@ -54,6 +55,7 @@ func figures() []figure {
 	return []figure{
 		{name: "length", show: func(p *PhaseStats) string { return at(p.Duration) }},
 		{name: "requests", show: func(p *PhaseStats) string { return strconv.Itoa(p.Requests) }},
+		rate("requests/s (due)", func(p *PhaseStats) float64 { return perSecond(p.Requests, p.Duration) }),
 		{name: "success", show: successOf, change: points},
 		{name: "2xx, yet cut/empty/error", show: func(p *PhaseStats) string { return part(p.CutAfter200, p.Complete+p.CutAfter200) }},
 		{name: "refused (429, 503)", show: func(p *PhaseStats) string { return part(p.Refused, p.Requests) }},
@@ -79,6 +81,14 @@ func figures() []figure {
 func ourLateness(due, sent Quantiles) bool {
 	late := float64(due.P99 - sent.P99)
 	return sent.N > 0 && late >= 1e-3 && late >= 0.05*float64(due.P99)
+}
+
+// perSecond is how many come in a second; 0 of no time.
+func perSecond(n int, in time.Duration) float64 {
+	if in <= 0 {
+		return 0
+	}
+	return float64(n) / in.Seconds()
 }
 
 func goodputOf(p *PhaseStats) float64 {
