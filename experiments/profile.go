@@ -27,6 +27,19 @@ func ParseProfile(name, text string) (attacks.Profile, error) {
 	return p, nil
 }
 
+// ParseWorkload reads a workload as ParseProfile does a profile: a preset's name, or {prompt_tokens: 200, output_tokens: 50}.
+func ParseWorkload(name, text string) (attacks.Workload, error) {
+	d := newDecoder(name)
+	var w attacks.Workload
+	if root := d.parse([]byte(text)); root != nil {
+		d.value(root, "", reflect.ValueOf(&w).Elem())
+	}
+	if len(d.problems) > 0 {
+		return attacks.Workload{}, d.problems.sort()
+	}
+	return w, nil
+}
+
 // restShare: what is left of a phase after a trace's last request is worth a word if it is more than such a part of it.
 const restShare = 20
 

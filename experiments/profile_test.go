@@ -116,3 +116,24 @@ func TestParseProfile(t *testing.T) {
 		}
 	}
 }
+
+// A workload alone is read as the one in a file.
+func TestParseWorkload(t *testing.T) {
+	for text, want := range map[string]attacks.Workload{
+		"chat": {Preset: "chat"},
+		"{prompt_tokens: 200, output_tokens: 50}": {PromptTokens: 200, OutputTokens: 50},
+	} {
+		if got, err := experiments.ParseWorkload("--workload", text); got != want || err != nil {
+			t.Errorf("ParseWorkload(%q) = %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"chatt":                "--workload:1:1: workload \"chatt\" isn't one of",
+		"{prompt_tokens: 200}": "output_tokens",
+		"{prompt: 200}":        "prompt: unknown key",
+	} {
+		if _, err := experiments.ParseWorkload("--workload", text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseWorkload(%q) = %v; want %q", text, err, want)
+		}
+	}
+}
