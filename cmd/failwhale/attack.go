@@ -45,15 +45,9 @@ func (p *program) attackAction(c *cli.Context) error {
 		return usage("attack takes one URL, not %d arguments", c.Args().Len())
 	}
 	cfg, err := attackConfig(c)
-	if err != nil {
-		return usage("%w", err)
-	}
-	slo, err := experiments.ParseSLO(c.String("slo"))
-	if err != nil {
-		return usage("%w", err)
-	}
-	pages, err := attackMetrics(c.StringSlice("metrics"))
-	if err != nil {
+	slo, badSLO := experiments.ParseSLO(c.String("slo"))
+	pages, badPages := attackMetrics(c.StringSlice("metrics"))
+	if err = errors.Join(err, badSLO, badPages, checkExports(c)); err != nil {
 		return usage("%w", err)
 	}
 	out, err := openExports(c, slo, cfg.Endpoint.URL)

@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +28,8 @@ func loadFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "rate", Usage: "send `N/s` requests, evenly spaced", DefaultText: defaultRate},
 		&cli.BoolFlag{Name: "poisson", Usage: "with --rate: space them at random, as independent users do"},
-		&cli.Float64Flag{Name: "burstiness", Usage: "with --rate: space them at coefficient of variation `CV`; 1: --poisson, more: bursts", DefaultText: "even"},
+		&cli.Float64Flag{Name: "cv", Usage: "with --rate: space them at coefficient of variation `CV`; 1: --poisson, more: bursts", DefaultText: "even"},
+		&cli.StringFlag{Name: "burstiness", Hidden: true}, // vLLM's, which counts the other way round
 		&cli.IntFlag{Name: "concurrency", Usage: "instead of a rate: `N` users, each sends when its last answer has ended", DefaultText: "a rate"},
 		&cli.StringFlag{Name: "profile", Usage: "instead of a rate: a profile in `YAML`, such as '{ramp: {from: 1/s, to: 50/s, over: 1m}}'"},
 		&cli.StringFlag{Name: "trace", Usage: "instead of a rate: replay the recording in `FILE`, its times and its lengths"},
@@ -34,7 +38,7 @@ func loadFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "end", Usage: "with --trace: leave out what comes from `TIME` on", DefaultText: "its end"},
 		&cli.StringFlag{Name: "keep", Usage: "with --trace: thin it out to `P%` of its requests"},
 		&cli.DurationFlag{Name: "duration", Usage: "send for `TIME`", DefaultText: defaultLength.String() + ", or as long as the profile changes; a trace: to its end"},
-		&cli.StringFlag{Name: "workload", Usage: "send what preset `NAME` says: " + strings.Join(attacks.WorkloadPresets(), ", "), DefaultText: "a trace's lengths, else " + attacks.ChatShort},
+		&cli.StringFlag{Name: "workload", Usage: "send `WHAT`: " + strings.Join(attacks.WorkloadPresets(), ", ") + ", '{prompt_tokens: 200, output_tokens: 50}'", DefaultText: attacks.ChatShort},
 		&cli.Uint64Flag{Name: "seed", Usage: "draw arrivals and prompts from seed `N`", Value: 1},
 		&cli.BoolFlag{Name: "dry-run", Usage: "send nothing: show the schedule; with --json, every request of it, as a trace"},
 	}
@@ -49,61 +53,116 @@ func dialectNames() string {
 	return strings.Join(names, ", ")
 }
 
-// attackConfig reads the flags; all that is wrong with them is one error.
+// attackConfig reads the flags; all that is wrong with them is one error, a line each. A dry run may do without a URL.
 func attackConfig(c *cli.Context) (attacks.Config, error) {
 	cfg, err := loadConfig(c)
-	if err != nil {
-		return cfg, err
+	errs := []error{err}
+	if c.Args().Present() || !c.Bool("dry-run") {
+		errs = append(errs, checkURL(c.Args().First()))
 	}
-	base, err := url.Parse(c.Args().First())
-	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
-		return cfg, fmt.Errorf("URL %q is not of the form http://host:port", c.Args().First())
-	}
-	if c.Duration("timeout") <= 0 {
-		return cfg, errors.New("--timeout must be more than 0")
-	}
-	client := attacks.Client{Deadline: c.Duration("timeout"), Retries: c.Int("retries")}
-	if name := c.String("key-env"); name != "" {
-		client.Key = "${" + name + "}"
-	}
+	client, err := attackClient(c)
+	errs = append(errs, err)
 	cfg.Clients = []attacks.Client{client}
 	if _, err = targets.DialectNamed(c.String("dialect")); err != nil {
-		return cfg, fmt.Errorf("--dialect: %w", err)
+		errs = append(errs, fmt.Errorf("--dialect: %w", err))
 	}
 	cfg.Endpoint = targets.Endpoint{
-		URL: base.String(), CA: c.String("ca"), Model: c.String("model"), Dialect: c.String("dialect"), Headers: map[string]string{},
+		URL: c.Args().First(), CA: c.String("ca"), Model: c.String("model"), Dialect: c.String("dialect"), Headers: map[string]string{},
 	}
 	for _, h := range c.StringSlice("header") {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.TrimSpace(name) == "" {
-			return cfg, fmt.Errorf("--header %q is not of the form 'NAME: VALUE'", h)
+			errs = append(errs, fmt.Errorf("--header %q is not of the form 'NAME: VALUE'", h))
 		}
 		cfg.Endpoint.Headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
 	}
-	return cfg, nil
+	return cfg, errors.Join(errs...)
+}
+
+// checkURL wants a server's base.
+func checkURL(text string) error {
+	base, err := url.Parse(text)
+	if err == nil && base.Host != "" && (base.Scheme == "http" || base.Scheme == "https") {
+		return nil
+	}
+	hint := ""
+	if with, err := url.Parse("http://" + text); err == nil && with.Host != "" && !strings.Contains(text, "://") {
+		hint = ": write " + with.String()
+	}
+	return fmt.Errorf("URL %q is not of the form http://host:port%s", text, hint)
+}
+
+// envName is what a shell lets a variable be called.
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// attackClient is who sends the requests.
+func attackClient(c *cli.Context) (attacks.Client, error) {
+	client := attacks.Client{Deadline: c.Duration("timeout"), Retries: c.Int("retries")}
+	var errs []error
+	switch name := c.String("key-env"); {
+	case envName.MatchString(name):
+		client.Key = "${" + name + "}"
+	case c.IsSet("key-env"): // which may be the key itself: it is not said again
+		errs = append(errs, errors.New("--key-env takes the name of a variable, such as OPENAI_API_KEY"))
+	}
+	if client.Deadline <= 0 {
+		errs = append(errs, errors.New("--timeout must be more than 0"))
+		client.Deadline = 0
+	}
+	for _, err := range client.Validate() {
+		errs = append(errs, fmt.Errorf("--%w", err))
+	}
+	return client, errors.Join(errs...)
 }
 
 // loadConfig reads what the load is, without whom it is for.
 func loadConfig(c *cli.Context) (cfg attacks.Config, err error) {
 	cfg.Seed = c.Uint64("seed")
+	var errs []error
 	if cfg.Profile, err = attackProfile(c); err != nil {
-		return cfg, err
-	}
-	if errs := cfg.Profile.Validate(); len(errs) > 0 {
-		return cfg, errors.Join(errs...)
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, cfg.Profile.Validate()...)
 	}
 	for i, part := range cfg.Profile.Plus {
 		if part.During != "" && part.During != results.Baseline {
-			return cfg, fmt.Errorf("--profile: plus[%d]: during %s: an attack has one phase, baseline: leave out during", i, part.During)
+			errs = append(errs, fmt.Errorf("--profile: plus[%d]: during %s: an attack has one phase, baseline: leave out during", i, part.During))
 		}
 	}
 	if c.IsSet("duration") && c.Duration("duration") <= 0 {
-		return cfg, errors.New("--duration must be more than 0")
+		errs = append(errs, errors.New("--duration must be more than 0"))
 	}
 	if c.IsSet("workload") {
-		err = cfg.Workload.UnmarshalText([]byte(c.String("workload")))
+		cfg.Workload, err = parseWorkload(c.String("workload"))
+		errs = append(errs, err)
 	}
-	return cfg, err
+	return cfg, errors.Join(errs...)
+}
+
+func parseWorkload(text string) (attacks.Workload, error) {
+	if strings.TrimSpace(text) == "" {
+		return attacks.Workload{}, fmt.Errorf("--workload is empty: write %s", attacks.ChatShort)
+	}
+	w, err := experiments.ParseWorkload("--workload", text)
+	if err != nil {
+		return w, err
+	}
+	var errs []error
+	for _, err := range w.Validate() {
+		errs = append(errs, fmt.Errorf("--workload: %w", err))
+	}
+	return w, errors.Join(errs...)
+}
+
+// parseProfile reads YAML, and says how to give it that of a file.
+func parseProfile(text string) (attacks.Profile, error) {
+	switch {
+	case strings.TrimSpace(text) == "":
+		return attacks.Profile{}, errors.New("--profile is empty: write '{poisson: {rate: 10/s}}'")
+	case strings.HasSuffix(text, ".yaml") || strings.HasSuffix(text, ".yml"):
+		return attacks.Profile{}, fmt.Errorf(`--profile takes the profile itself: write --profile "$(cat %s)"`, text)
+	}
+	return experiments.ParseProfile("--profile", text)
 }
 
 // attackProfile is what the flags say about when requests are due.
@@ -113,7 +172,7 @@ func attackProfile(c *cli.Context) (p attacks.Profile, err error) {
 	}
 	switch {
 	case c.IsSet("profile"):
-		return experiments.ParseProfile("--profile", c.String("profile"))
+		return parseProfile(c.String("profile"))
 	case c.IsSet("concurrency"):
 		return attacks.Profile{Concurrency: &attacks.Concurrency{Users: c.Int("concurrency")}}, nil
 	case c.IsSet("trace"):
@@ -136,8 +195,8 @@ func attackProfile(c *cli.Context) (p attacks.Profile, err error) {
 	switch {
 	case c.Bool("poisson"):
 		return attacks.Profile{Poisson: &attacks.Poisson{Rate: rate}}, nil
-	case c.IsSet("burstiness"):
-		return attacks.Profile{Gamma: &attacks.Gamma{Rate: rate, CV: c.Float64("burstiness")}}, nil
+	case c.IsSet("cv"):
+		return attacks.Profile{Gamma: &attacks.Gamma{Rate: rate, CV: c.Float64("cv")}}, nil
 	}
 	return attacks.Profile{Constant: &attacks.Constant{Rate: rate}}, nil
 }
@@ -153,10 +212,17 @@ func contradiction(c *cli.Context) error {
 	if len(ways) > 1 {
 		return fmt.Errorf("%s each say when requests are due: keep one", strings.Join(ways, " and "))
 	}
-	if c.Bool("poisson") && c.IsSet("burstiness") {
-		return errors.New("--poisson and --burstiness each say how requests are spaced: keep one; --poisson is --burstiness 1")
+	if c.IsSet("burstiness") {
+		write := "--cv CV"
+		if b, err := strconv.ParseFloat(c.String("burstiness"), 64); err == nil && b > 0 && !math.IsInf(b, 0) {
+			write = fmt.Sprintf("--cv %.3g", 1/math.Sqrt(b))
+		}
+		return fmt.Errorf("vLLM's burstiness B is --cv 1/√B: write %s", write)
 	}
-	for _, name := range []string{"poisson", "burstiness"} {
+	if c.Bool("poisson") && c.IsSet("cv") {
+		return errors.New("--poisson and --cv each say how requests are spaced: keep one; --poisson is --cv 1")
+	}
+	for _, name := range []string{"poisson", "cv"} {
 		if c.IsSet(name) && len(ways) > 0 && !c.IsSet("rate") {
 			return fmt.Errorf("--%s says how the requests of a --rate are spaced: leave it out, or %s", name, ways[0])
 		}

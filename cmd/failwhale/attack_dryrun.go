@@ -2,17 +2,21 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/experiments"
 	"github.com/failwhale/failwhale/results"
 )
 
@@ -21,27 +25,53 @@ func (p *program) dryRun(c *cli.Context) error {
 	if c.Args().Len() > 1 {
 		return usage("attack takes one URL, not %d arguments", c.Args().Len())
 	}
-	cfg, err := loadConfig(c)
-	if err != nil {
+	cfg, err := attackConfig(c)
+	_, badSLO := experiments.ParseSLO(c.String("slo"))
+	_, badPages := attackMetrics(c.StringSlice("metrics"))
+	if err = errors.Join(err, badSLO, badPages, checkExports(c), fruitless(c, cfg.Profile)); err != nil {
 		return usage("%w", err)
 	}
-	plot := plot{cfg: cfg, limit: attackLength(c, cfg.Profile)}
+	ctx, stop := p.interruptible("stopping; once more to exit at once")
+	defer stop()
+	plot := plot{cfg: cfg, limit: attackLength(c, cfg.Profile), interrupted: ctx.Err}
 	out := bufio.NewWriter(p.stdout)
 	if c.Bool("json") {
 		err = plot.list(out)
 	} else {
 		err = plot.show(out)
 	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return exit(results.ExitInterrupted)
+	case err != nil:
 		return usage("%w", err)
 	}
 	return out.Flush()
 }
 
+// fruitless says what of the flags a dry run has nothing for.
+func fruitless(c *cli.Context, p attacks.Profile) error {
+	var errs []error
+	for _, name := range []string{"vegeta", "samples"} {
+		if c.IsSet(name) {
+			errs = append(errs, fmt.Errorf("--%s has results, and --dry-run sends nothing: leave out one of the two", name))
+		}
+	}
+	if p.Concurrency != nil {
+		errs = append(errs, fmt.Errorf("a %s has no schedule, as who sends next depends on the answers: leave out --dry-run", p))
+	}
+	return errors.Join(errs...)
+}
+
+// mostShown is how many requests are looked at for a histogram, a few seconds' work.
+const mostShown = 20_000_000
+
 // A plot is a schedule to be looked at.
 type plot struct {
 	cfg   attacks.Config
 	limit time.Duration // 0: its own end
+	// interrupted says, before each request, if it is the last one.
+	interrupted func() error
 
 	n              int
 	first          []attacks.Request
@@ -59,6 +89,9 @@ func (s *plot) each(do func(attacks.Request) error) error {
 		}
 		if s.limit > 0 && r.Due >= s.limit {
 			return nil
+		}
+		if err = s.interrupted(); err != nil {
+			return err
 		}
 		if err = do(r); err != nil {
 			return err
@@ -93,13 +126,13 @@ func (s *plot) show(w io.Writer) error {
 	if whole == 0 {
 		whole = s.last + 1
 	}
-	fmt.Fprintf(w, "%s\nseed %d: %d requests", s.cfg.Profile, s.cfg.Seed, s.n)
+	fmt.Fprintf(w, "%s\nseed %d: %d requests", briefRates(s.cfg.Profile.String()), s.cfg.Seed, s.n)
 	if s.n == 0 {
 		fmt.Fprintf(w, " in %s\n", whole)
 		return nil
 	}
 	fmt.Fprintf(w, " in %s, %s/s on average\n", whole.Round(time.Millisecond), figure(float64(s.n)/max(whole, time.Second).Seconds()))
-	fmt.Fprintf(w, "first at %s, last at %s\n", s.first[0].Due, s.last)
+	fmt.Fprintf(w, "first at %s, last at %s\n", brief(s.first[0].Due), brief(s.last))
 	fmt.Fprintf(w, "gaps: coefficient of variation %s (0 evenly spaced, 1 poisson, more: bursts)\n", s.variation())
 	fmt.Fprintf(w, "prompt tokens: %s\noutput tokens: %s\n\n", s.prompts, s.asked)
 	if err := s.bars(w, whole); err != nil {
@@ -107,7 +140,7 @@ func (s *plot) show(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "\n%14s %14s %14s\n", "due", "prompt tokens", "output tokens")
 	for _, r := range s.first {
-		fmt.Fprintf(w, "%14s %14d %14d\n", r.Due, r.PromptTokens, r.OutputTokens)
+		fmt.Fprintf(w, "%14s %14d %14d\n", brief(r.Due), r.PromptTokens, r.OutputTokens)
 	}
 	return nil
 }
@@ -117,6 +150,9 @@ func (s *plot) measure(r attacks.Request) error {
 		gap := (r.Due - s.last).Seconds()
 		s.gaps += gap
 		s.squares += gap * gap
+	}
+	if s.n == mostShown {
+		return fmt.Errorf("more than %d requests are due: look at less, with a shorter --duration", mostShown)
 	}
 	if s.n++; len(s.first) < shown {
 		r.Blocks = nil // which are its own only for now
@@ -197,6 +233,28 @@ func (l lengths) String() string {
 		return 0
 	}
 	return fmt.Sprintf("p50 %d, p90 %d, max %d", at(0.5), at(0.9), at(1))
+}
+
+// brief rounds to three digits, and to no more than hundredths of a second.
+func brief(d time.Duration) time.Duration {
+	step := time.Duration(1)
+	for step < 10*time.Millisecond && step*1000 <= d {
+		step *= 10
+	}
+	return d.Round(step)
+}
+
+// longRate is a rate that was written as 5/m.
+var longRate = regexp.MustCompile(`\d+\.\d{4,}(e-\d+)?/s`)
+
+// briefRates rounds the rates in a text.
+func briefRates(text string) string {
+	return longRate.ReplaceAllStringFunc(text, func(rate string) string {
+		if x, err := strconv.ParseFloat(strings.TrimSuffix(rate, "/s"), 64); err == nil {
+			return figure(x) + "/s"
+		}
+		return rate
+	})
 }
 
 // figure writes three digits.

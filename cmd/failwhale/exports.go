@@ -92,21 +92,36 @@ func (f *exportFile) drop() error {
 	return err
 }
 
+// checkExports says what is wrong with the flags alone.
+func checkExports(c *cli.Context) error {
+	var errs []error
+	if tool := c.String("compat"); c.IsSet("compat") && tool != "vllm" {
+		errs = append(errs, fmt.Errorf("--compat %s: there is only vllm", tool))
+	}
+	for _, name := range []string{"vegeta", "samples"} {
+		if c.String(name) == "-" {
+			errs = append(errs, fmt.Errorf("--%s - is no file, and stdout has the report: give a file", name))
+		}
+	}
+	toVegeta, toCSV := c.String("vegeta"), c.String("samples")
+	if toVegeta != "" && filepath.Clean(toVegeta) == filepath.Clean(toCSV) {
+		errs = append(errs, fmt.Errorf("--vegeta and --samples both name %s: give them two files", toVegeta))
+	}
+	return errors.Join(errs...)
+}
+
 // openExports opens the files that the flags name: what cannot be written is said before anything is sent. Whoever calls it
 // calls close or drop.
 func openExports(c *cli.Context, slo experiments.SLO, url string) (*exports, error) {
 	e := &exports{}
 	toVegeta, toCSV := c.String("vegeta"), c.String("samples")
-	switch tool := c.String("compat"); {
-	case tool == "vllm":
+	if err := checkExports(c); err != nil {
+		return nil, err
+	}
+	if c.IsSet("compat") {
 		// Its goodput knows no bounds on stalls and gaps.
 		e.vllm = &results.VLLM{TTFT: slo.TTFT, TPOT: slo.TPOT, E2EL: slo.E2E}
 		e.sinks = append(e.sinks, e.vllm)
-	case c.IsSet("compat"):
-		return nil, fmt.Errorf("--compat %s: there is only vllm", tool)
-	}
-	if toVegeta != "" && filepath.Clean(toVegeta) == filepath.Clean(toCSV) {
-		return nil, fmt.Errorf("--vegeta and --samples both name %s: give them two files", toVegeta)
 	}
 	err := e.create(toVegeta, func(f io.Writer) writingSink {
 		name := strings.TrimSuffix(filepath.Base(toVegeta), filepath.Ext(toVegeta))
