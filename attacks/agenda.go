@@ -11,18 +11,21 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 )
 
 // A turn is one request that is due.
 type turn struct {
 	index   uint64 // in the run
 	due     time.Duration
-	client  int    // which of the attack's
-	seed    uint64 // of what is random about it: equal in every judged phase
+	phase   results.Phase // in which it became due
+	client  int           // which of the attack's
+	class   int           // and of its workload's
+	seed    uint64        // of what is random about it: equal in every judged phase
 	nonce   string
-	request []byte // as it goes over the wire
-	output  int    // tokens asked for
-	closed  bool   // of a closed loop: it is due when it is sent
+	ask     targets.Prompt // what it asks; without its messages, unless they are needed again
+	request []byte         // as it goes over the wire to the first door; nil once that is not needed again
+	closed  bool           // of a closed loop: it is due when it is sent
 }
 
 // An agenda knows which turn is due when. It is vegeta's Pacer, which waits, and

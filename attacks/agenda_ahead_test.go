@@ -20,7 +20,7 @@ type toil struct {
 	written *atomic.Int64
 }
 
-func (d toil) Encode(p targets.Prompt) (string, []byte, error) {
+func (d toil) Encode(p targets.Prompt) (targets.Request, error) {
 	d.written.Add(1)
 	time.Sleep(d.each)
 	return d.Dialect.Encode(p)
@@ -103,7 +103,7 @@ func TestAPartSaysSomethingElse(t *testing.T) {
 	both := even
 	both.Plus = []attacks.Part{{Profile: even}, {Profile: even}}
 	var at []attacks.Request
-	for r, err := range (attacks.Config{Profile: both, Workload: attacks.Workload{Preset: attacks.Chat}, Seed: 1}).Schedule(results.Baseline) {
+	for r, err := range (attacks.Config{Profile: both, Workload: attacks.Workload{{Preset: attacks.Chat}}, Seed: 1}).Schedule(results.Baseline) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -138,7 +138,7 @@ func TestClosedLoopRamp(t *testing.T) {
 func TestClosedLoopSaysTheSame(t *testing.T) {
 	said := phases(t, func(c *attacks.Config) {
 		c.Profile = attacks.Profile{Concurrency: &attacks.Concurrency{Users: 1}}
-		c.Workload = attacks.Workload{Preset: attacks.ChatShort}
+		c.Workload = attacks.Workload{{Preset: attacks.ChatShort}}
 		c.Sink = limited{c.Sink, 3 * time.Millisecond}
 	}, results.Baseline, results.Fault)
 	n := min(len(said[0]), len(said[1]), 100)

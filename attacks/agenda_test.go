@@ -30,7 +30,7 @@ func phases(t *testing.T, change func(*attacks.Config), order ...results.Phase) 
 		server := targetstest.NewPipe(t, echo)
 		cfg, sink := config(server.URL())
 		cfg.Profile = attacks.Profile{Poisson: &attacks.Poisson{Rate: 50}}
-		cfg.Workload = attacks.Workload{Preset: attacks.Chat}
+		cfg.Workload = attacks.Workload{{Preset: attacks.Chat}}
 		cfg.Clients = []attacks.Client{{Tier: "paid", Share: 0.3}, {Tier: "free"}}
 		change(&cfg)
 		a := newAttack(t, cfg)
@@ -146,7 +146,7 @@ func (panicDecoder) Decode(*targets.Event, *targets.Delta) error { panic("hostil
 type mute struct{ targets.OpenAIChat }
 
 // Encode panics.
-func (d mute) Encode(p targets.Prompt) (string, []byte, error) {
+func (d mute) Encode(p targets.Prompt) (targets.Request, error) {
 	if len(p.Messages) > 0 {
 		panic("speechless")
 	}

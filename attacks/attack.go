@@ -5,17 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/failwhale/failwhale/results"
 	"github.com/failwhale/failwhale/targets"
@@ -31,6 +27,10 @@ type Config struct {
 	Profile  Profile
 	Workload Workload
 	Clients  []Client
+	// Budget is the most that may be used. Optional.
+	Budget Budget
+	// Others are the stack's other endpoints by their names, for clients that fail over. Optional.
+	Others map[string]targets.Endpoint
 	// Seed decides all that is random: equal seeds give equal due times, lengths, prompts and clients.
 	Seed uint64
 	// Clock stamps. Required.
@@ -43,23 +43,19 @@ type Config struct {
 	LookupEnv func(name string) (string, bool)
 }
 
-// An Attack puts load on one endpoint. Begin, Stop and Live are safe for
+// An Attack puts load on an endpoint. Begin, Stop and Live are safe for
 // concurrent use, before, during and after Run.
 type Attack struct {
-	clock   results.Clock
-	sink    results.Sink
-	dialect targets.Dialect
-	model   string
-	labels  map[string]targets.Label
-	nonces  nonces
-	load    load
-	words   []string
-	clients []Client
-	heads   [][]byte // each client's request up to the content length
-	counter *counter // nil: the model is not known
-	pool    *pool
-	agenda  *agenda
-	live    liveCounts
+	clock    results.Clock
+	sink     results.Sink
+	nonces   nonces
+	load     load
+	words    []string
+	clients  []Client
+	doors    []*door             // the first is Config.Endpoint
+	counters map[string]*counter // by model; without those that are not known
+	agenda   *agenda
+	live     liveCounts
 
 	mu  sync.Mutex
 	err error
@@ -69,17 +65,8 @@ type Attack struct {
 // wrong with cfg at once, and holds no secret.
 func New(cfg Config) (*Attack, error) {
 	a := &Attack{
-		clock: cfg.Clock, sink: cfg.Sink, dialect: cfg.Dialect, labels: cfg.Endpoint.Labels,
-		model: cmp.Or(cfg.Endpoint.Model, "default"), nonces: newNonces(cfg.Run),
-		words: strings.Fields(vocabulary), clients: slices.Clone(cfg.Clients),
-	}
-	errs := cfg.check()
-	if a.dialect == nil {
-		var err error
-		if a.dialect, err = targets.DialectNamed(cfg.Endpoint.Dialect); err != nil {
-			errs = append(errs, prefix("endpoint", err))
-			a.dialect = targets.Dialects()[0]
-		}
+		clock: cfg.Clock, sink: cfg.Sink, nonces: newNonces(cfg.Run), words: strings.Fields(vocabulary),
+		clients: slices.Clone(cfg.Clients), counters: map[string]*counter{},
 	}
 	if len(a.clients) == 0 {
 		a.clients = []Client{{}}
@@ -87,29 +74,19 @@ func New(cfg Config) (*Attack, error) {
 	for i := range a.clients {
 		a.clients[i].Deadline = cmp.Or(a.clients[i].Deadline, DefaultDeadline)
 	}
-	path, _, err := a.dialect.Encode(targets.Prompt{Model: a.model, MaxTokens: 1})
-	errs = append(errs, err)
-	u, err := targets.JoinURL(cfg.Endpoint.URL, path)
-	errs = append(errs, prefix("endpoint", err))
-	roots, err := trust(cfg.Endpoint.CA)
+	errs := cfg.check()
+	first, err := cfg.newDoor("", cfg.Endpoint, a.clients)
 	errs = append(errs, prefix("endpoint", err))
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if u.User != nil {
-		return nil, errors.New("endpoint: url holds a user or a password: write key: ${NAME} or headers instead")
-	}
+	a.doors = []*door{first}
 	a.load, err = newLoad(cfg.Profile, cfg.Workload, a.clients, cfg.Seed)
 	errs = append(errs, prefix("profile", err))
-	for i := range a.clients {
-		head, err := cfg.head(a.dialect, u, &a.clients[i])
-		a.heads = append(a.heads, head)
-		errs = append(errs, err)
+	if c := newCounter(first.model); c != nil {
+		a.counters[first.model] = c
 	}
-	a.counter = newCounter(a.model)
-	a.pool = newPool(u, roots, cfg.Clock, newDialer().DialContext)
-	a.pool.proxy = proxyNote(u.Scheme, cfg.LookupEnv)
-	a.agenda = newAgenda(a, cfg.Profile.Concurrency, u.String())
+	a.agenda = newAgenda(a, cfg.Profile.Concurrency, first.url)
 	return a, errors.Join(errs...)
 }
 
@@ -119,8 +96,10 @@ func (cfg *Config) checkLoad() []error {
 	for _, err := range cfg.Profile.Validate() {
 		errs = append(errs, prefix("profile", err))
 	}
-	for _, err := range cfg.Workload.Validate() {
-		errs = append(errs, prefix("workload", err))
+	for i, class := range cfg.Workload {
+		for _, err := range class.Validate() {
+			errs = append(errs, prefix(fmt.Sprintf("workload[%d]", i), err))
+		}
 	}
 	for i, c := range cfg.Clients {
 		for _, err := range c.Validate() {
@@ -148,57 +127,6 @@ func (cfg *Config) check() []error {
 	return errs
 }
 
-// head writes a client's request up to the content length. Nothing of vegeta's is in it. A header of the
-// endpoint's wins over the dialect's of the same name, but for the one that carries the key.
-func (cfg *Config) head(d targets.Dialect, u *url.URL, c *Client) ([]byte, error) {
-	e := &cfg.Endpoint
-	key, err := expand(cmp.Or(c.Key, e.Keys[c.Tier], e.Key), cfg.LookupEnv)
-	errs := []error{prefix("key", err)}
-	if !httpguts.ValidHeaderFieldValue(key) {
-		errs = append(errs, errors.New("key has control characters"))
-	}
-	h := http.Header{"User-Agent": {"failwhale"}}
-	unkeyed, keyed := d.Headers(""), d.Headers(key)
-	for name, value := range unkeyed {
-		h.Set(name, value)
-	}
-	written := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
-		value, err := expand(e.Headers[name], cfg.LookupEnv)
-		errs = append(errs, prefix("header "+name, err), checkHeader(name, value))
-		canonical := http.CanonicalHeaderKey(name)
-		if other, twice := written[canonical]; twice {
-			errs = append(errs, fmt.Errorf("headers %q and %q are the same one: remove one", other, name))
-		}
-		written[canonical] = name
-		h[canonical] = []string{value}
-	}
-	for name, value := range keyed {
-		if unkeyed[name] == value {
-			continue
-		}
-		if other, twice := written[http.CanonicalHeaderKey(name)]; twice {
-			errs = append(errs, fmt.Errorf("header %q and the key say the same thing: remove one", other))
-		}
-		h.Set(name, value)
-	}
-	ascii, err := httpguts.PunycodeHostPort(u.Host)
-	errs = append(errs, err)
-	var b strings.Builder
-	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\n", u.RequestURI(), ascii)
-	errs = append(errs, h.Write(&b))
-	fmt.Fprintf(&b, "Content-Type: application/json\r\nAccept: %s\r\nAccept-Encoding: identity\r\nContent-Length: ", mediaType(d.Framing()))
-	return []byte(b.String()), prefix("endpoint", errors.Join(errs...))
-}
-
-// mediaType is how a stream of that framing is called.
-func mediaType(f targets.Framing) string {
-	if f == targets.Lines {
-		return "application/x-ndjson"
-	}
-	return "text/event-stream"
-}
-
 func prefix(where string, err error) error {
 	if err == nil {
 		return nil
@@ -209,22 +137,16 @@ func prefix(where string, err error) error {
 // write composes the request that is number k of its part of a phase and number index of the run.
 func (a *Attack) write(phase results.Phase, from Arrival, k, index uint64) (*turn, error) {
 	j := a.load.job(phase, from, k)
+	first := a.doors[0]
 	t := &turn{
-		index: index, client: j.client, seed: j.seed, nonce: a.nonces.of(index), output: j.output,
-		closed: a.agenda.loop != nil,
+		index: index, phase: phase, client: j.client, seed: j.seed, nonce: a.nonces.of(index), closed: a.agenda.loop != nil,
+		ask: targets.Prompt{Model: first.model, MaxTokens: j.output},
 	}
-	_, body, err := a.dialect.Encode(targets.Prompt{
-		Model: a.model, Messages: a.prompt(phase, j, t.nonce), MaxTokens: j.output,
-	})
-	if err != nil {
-		return nil, err
-	}
-	head := a.heads[t.client]
-	t.request = make([]byte, 0, len(head)+len(body)+16)
-	t.request = append(t.request, head...)
-	t.request = strconv.AppendInt(t.request, int64(len(body)), 10)
-	t.request = append(append(t.request, "\r\n\r\n"...), body...)
-	return t, nil
+	t.ask.Messages = a.prompt(phase, j, t.nonce)
+	var err error
+	t.request, err = first.request(t)
+	t.ask.Messages = nil
+	return t, err
 }
 
 // Run lets vegeta drive until Stop was called and every stream has ended, or ctx
@@ -237,7 +159,11 @@ func (a *Attack) Run(ctx context.Context) (err error) {
 	}
 	abandoned := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() { a.agenda.abandon(); close(abandoned) })
-	defer a.pool.close()
+	defer func() {
+		for _, d := range a.doors {
+			d.close()
+		}
+	}()
 
 	r := &runner{Attack: a, ctx: ctx}
 	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: r}))

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/failwhale/failwhale/results"
 )
 
 // DefaultDeadline is how long a client waits for a whole answer. It is longer
@@ -22,16 +24,95 @@ type Client struct {
 	Tier string `yaml:"tier" json:"tier,omitempty"`
 	// Share of all requests. Optional; default an equal part of what the other clients leave.
 	Share Share `yaml:"share" json:"share,omitempty"`
+	// Tenant is the label of the client's samples: whose traffic it is. Optional.
+	Tenant string `yaml:"tenant" json:"tenant,omitempty"`
+	// Home is the region where these users are, the label home. Which region served them is the endpoint's to say. Optional.
+	Home string `yaml:"home" json:"home,omitempty"`
+	// Headers are sent beside the endpoint's, and win over them: a tenant's or a region's mark. Optional; values may hold ${ENV}.
+	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
+	// Users is how many of them there are: each conversation is held by one of them, drawn by the seed. Optional;
+	// default a new user each time.
+	Users int `yaml:"users" json:"users,omitempty"`
 	// Key is sent as a bearer token instead of the endpoint's. Optional; "${ENV}".
 	Key string `yaml:"key" json:"key,omitempty"`
 	// Deadline of the whole request, retries included, from when it is sent. Optional; default 60s.
 	Deadline time.Duration `yaml:"deadline" json:"deadline,omitempty"`
+	// FirstToken is how long the client waits for an attempt's first token; then it gives that attempt up, and
+	// retries or fails over if it does so at all. Optional; default none but the deadline.
+	FirstToken time.Duration `yaml:"first_token" json:"first_token,omitempty"`
 	// Idle is the silence after which the client gives up, before the first byte as well as
 	// between two. Optional; default none but the deadline.
 	Idle time.Duration `yaml:"idle" json:"idle,omitempty"`
-	// Retries after a failed connection, 408, 409, 429 or 5xx, with the back-off of the OpenAI
-	// SDKs. Never once a 2xx has begun. Optional; default 0.
+	// Retries after a failed connection, a first token that did not come, 408, 409, 429 or 5xx. Never once a
+	// token has come, but for RetryCut. Optional; default 0.
 	Retries int `yaml:"retries" json:"retries,omitempty"`
+	// Backoff is the wait between retries. Optional; default that of the OpenAI SDKs.
+	Backoff *Backoff `yaml:"backoff" json:"backoff,omitempty"`
+	// RetryCut asks again also for a stream that was cut after its first token, as a user does who presses
+	// reload. Optional.
+	RetryCut bool `yaml:"retry_cut" json:"retry_cut,omitempty"`
+	// RetryBudget is the part of the requests of this kind of client that its retries may be. Optional; default no bound.
+	RetryBudget Share `yaml:"retry_budget" json:"retry_budget,omitempty"`
+	// Storm is how it retries in one phase instead. Optional.
+	Storm *Storm `yaml:"storm" json:"storm,omitempty"`
+	// Hedge sends a second request after so long without a first token, once; the one whose first token comes first
+	// is kept, the other is cancelled. Optional; default never.
+	Hedge time.Duration `yaml:"hedge" json:"hedge,omitempty"`
+	// Cancel is how some of them leave early. Optional.
+	Cancel *Cancel `yaml:"cancel" json:"cancel,omitempty"`
+	// Read is how fast it reads. Optional; default as fast as it can.
+	Read ByteRate `yaml:"read" json:"read,omitempty"`
+	// RequestsPerConnection is after how many requests it closes a connection. 1: a new one each time. Optional;
+	// default as long as the server keeps it.
+	RequestsPerConnection int `yaml:"requests_per_connection" json:"requests_per_connection,omitempty"`
+	// HTTP2 speaks HTTP/2, many streams on a connection: by ALPN over TLS, else by prior knowledge. Optional.
+	HTTP2 bool `yaml:"http2" json:"http2,omitempty"`
+	// Failover is where it goes when an endpoint fails it. Optional.
+	Failover *Failover `yaml:"failover" json:"failover,omitempty"`
+}
+
+// A Backoff is how long a client waits before its retries. Its zero value is that of the OpenAI SDKs.
+type Backoff struct {
+	// First wait, by Factor longer each time, up to Most. Optional; default 0.5s, 2 and 8s.
+	First  time.Duration `yaml:"first" json:"first,omitempty"`
+	Factor float64       `yaml:"factor" json:"factor,omitempty"`
+	Most   time.Duration `yaml:"most" json:"most,omitempty"`
+	// Jitter is the part of each wait that is left off at random, at most. Optional; default 25%; none: write 0%.
+	Jitter *Jitter `yaml:"jitter" json:"jitter,omitempty"`
+	// IgnoreRetryAfter leaves a server's Retry-After unheeded. Optional.
+	IgnoreRetryAfter bool `yaml:"ignore_retry_after" json:"ignore_retry_after,omitempty"`
+}
+
+// A Storm is a client's retries in one phase: impatient, without a budget.
+type Storm struct {
+	// Retries instead of the client's. Required.
+	Retries int `yaml:"retries" json:"retries"`
+	// Wait before each, always the same; Retry-After is not heeded. Optional; default none.
+	Wait time.Duration `yaml:"wait" json:"wait,omitempty"`
+	// During is the phase. Optional; default fault.
+	During results.Phase `yaml:"during" json:"during,omitempty"`
+	// Feature is the class of requests that it is about. Optional; default all.
+	Feature string `yaml:"feature" json:"feature,omitempty"`
+}
+
+// A Cancel is how a part of a client's requests is cancelled: by exactly one of its ways.
+type Cancel struct {
+	// Share of the requests. Optional; default all of them.
+	Share Share `yaml:"share" json:"share,omitempty"`
+	// AfterTokens leaves once so many tokens have come. Optional.
+	AfterTokens int `yaml:"after_tokens" json:"after_tokens,omitempty"`
+	// After leaves so long after the request was sent, whatever has come. Optional.
+	After time.Duration `yaml:"after" json:"after,omitempty"`
+	// BeforeFirstByte leaves as soon as the request is written. Optional.
+	BeforeFirstByte bool `yaml:"before_first_byte" json:"before_first_byte,omitempty"`
+}
+
+// A Failover is what a client does when an endpoint fails it: it goes to the next, at once.
+type Failover struct {
+	// To are the names of the stack's other endpoints, in order. Required.
+	To []string `yaml:"to" json:"to"`
+	// AfterFirstToken fails over also when a stream was cut, which begins again from its first token. Optional.
+	AfterFirstToken bool `yaml:"after_first_token" json:"after_first_token,omitempty"`
 }
 
 // Validate returns what is wrong with c on its own, or nil.
@@ -121,3 +202,41 @@ func (s Share) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // String gives the percentage: "50%".
 func (s Share) String() string { return strconv.FormatFloat(float64(s)*100, 'g', 6, 64) + "%" }
+
+// A Jitter is a part of a wait, 0 to 1.
+type Jitter float64
+
+// UnmarshalText reads "25%"; 0% is none.
+func (j *Jitter) UnmarshalText(text []byte) error {
+	number, isPercent := strings.CutSuffix(strings.TrimSpace(string(text)), "%")
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if !isPercent || err != nil || !(n >= 0 && n <= 100) {
+		return fmt.Errorf("jitter %q is not between 0%% and 100%%: write 25%%", text)
+	}
+	*j = Jitter(n / 100)
+	return nil
+}
+
+// A ByteRate is how many bytes a second a slow reader takes. Its zero value is as many as there are.
+type ByteRate int64
+
+// UnmarshalText reads 500B/s, 2KB/s or 1MB/s.
+func (r *ByteRate) UnmarshalText(text []byte) error {
+	bad := fmt.Errorf("read %q is no rate of bytes: write 2KB/s", text)
+	number, ok := strings.CutSuffix(strings.TrimSpace(string(text)), "B/s")
+	if !ok {
+		return bad
+	}
+	unit := 1.0
+	if n := len(number); n > 0 {
+		if u, is := map[byte]float64{'K': 1e3, 'k': 1e3, 'M': 1e6}[number[n-1]]; is {
+			unit, number = u, number[:n-1]
+		}
+	}
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || !(n*unit >= 1 && n*unit <= 1e9) {
+		return bad
+	}
+	*r = ByteRate(n * unit)
+	return nil
+}

@@ -43,8 +43,8 @@ func TestNewRefuses(t *testing.T) {
 		{"no profile", func(c *attacks.Config) { c.Profile = attacks.Profile{} }, []string{"{poisson: {rate: 100/s}}"}},
 		{"two profiles", func(c *attacks.Config) { c.Profile.Poisson = &attacks.Poisson{Rate: 1} }, []string{"keep one"}},
 		{"no rate", func(c *attacks.Config) { c.Profile.Constant.Rate = 0 }, []string{"profile: constant: has no rate"}},
-		{"half a workload", func(c *attacks.Config) { c.Workload = attacks.Workload{PromptTokens: 5} }, []string{"output_tokens 0 is not between 1 and 2000000"}},
-		{"unknown preset", func(c *attacks.Config) { c.Workload.Preset = "x" }, []string{`"x" isn't one of [chat-short chat]`}},
+		{"half a workload", func(c *attacks.Config) { c.Workload = attacks.Workload{{PromptTokens: attacks.Length{Fixed: 5}}} }, []string{"output_tokens is missing"}},
+		{"unknown preset", func(c *attacks.Config) { c.Workload = attacks.Workload{{Preset: "x"}} }, []string{`"x" isn't one of [chat-short chat]`}},
 		{"shares over 100%", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 0.6}, {Share: 0.6}} }, []string{"come to 120%"}},
 		{"shares under 100%", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 0.6}} }, []string{"come to 60%"}},
 		{"no share left", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 1}, {}} }, []string{"leave nothing for the 1 client"}},
@@ -108,7 +108,7 @@ func TestKeysAndHeaders(t *testing.T) {
 	cfg.Endpoint.Model = "tiny"
 	cfg.Endpoint.Headers = map[string]string{"x-org": "o-${PAID}", "user-agent": "curl"}
 	cfg.Clients = []attacks.Client{{Tier: "paid", Key: "${PAID}"}, {Tier: "free"}, {Tier: "other"}}
-	cfg.Workload = attacks.Workload{PromptTokens: 500, OutputTokens: 77}
+	cfg.Workload = attacks.Workload{{PromptTokens: attacks.Length{Fixed: 500}, OutputTokens: attacks.Length{Fixed: 77}}}
 	got := attackUntil(t, cfg, sink, 30)
 	byNonce := map[string]string{}
 	a := newAttack(t, cfg)
@@ -236,7 +236,7 @@ func TestScalars(t *testing.T) {
 	}
 	for _, name := range attacks.WorkloadPresets() {
 		var w attacks.Workload
-		if err := w.UnmarshalText([]byte(name)); err != nil || w.Preset != name || len(w.Validate()) > 0 {
+		if err := w.UnmarshalText([]byte(name)); err != nil || w[0].Preset != name || len(w.Validate()) > 0 {
 			t.Errorf("Workload %q = %+v, %v", name, w, err)
 		}
 	}

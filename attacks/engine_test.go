@@ -29,7 +29,7 @@ func TestEngine(t *testing.T) {
 	}
 	cfg.LookupEnv = os.LookupEnv
 	cfg.Profile = attacks.Profile{Constant: &attacks.Constant{Rate: 2}}
-	cfg.Workload = attacks.Workload{PromptTokens: 64, OutputTokens: 32}
+	cfg.Workload = attacks.Workload{{PromptTokens: attacks.Length{Fixed: 64}, OutputTokens: attacks.Length{Fixed: 32}}}
 	cfg.Clients = []attacks.Client{{Deadline: 10 * time.Minute}} // a model may have to be loaded
 	a := newAttack(t, cfg)
 	a.BeginFor(results.Baseline, requests*time.Second/2)

@@ -26,7 +26,7 @@ func Example() {
 	attack, err := attacks.New(attacks.Config{
 		Endpoint: targets.Endpoint{URL: server.URL},
 		Profile:  attacks.Profile{Poisson: &attacks.Poisson{Rate: 100}},
-		Workload: attacks.Workload{Preset: attacks.ChatShort},
+		Workload: attacks.Workload{{Preset: attacks.ChatShort}},
 		Clients:  []attacks.Client{{Tier: "paid", Deadline: 10 * time.Second}},
 		Seed:     1, Run: "example", Clock: results.NewClock(),
 		Sink: sinkFunc(func(r results.Record) error { first.CompareAndSwap(nil, r.Sample); return nil }),

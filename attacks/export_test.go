@@ -14,7 +14,11 @@ import (
 
 // SetDial makes a connect by dial, so that a test can run an attack without a network and under fake time.
 func (a *Attack) SetDial(dial func(ctx context.Context, network, addr string) (net.Conn, error)) {
-	a.pool.dial = dial
+	for _, d := range a.doors {
+		for _, p := range d.pools {
+			p.dial = dial
+		}
+	}
 }
 
 // Nonce is the nonce of a request.
@@ -66,7 +70,7 @@ func (a *Attack) intake(ctx context.Context, streams int, read func(*runner, con
 }
 
 func (r *runner) judged(ctx context.Context, turn *turn) (int, error) {
-	t := r.attempt(ctx, turn)
+	t := r.attempt(ctx, turn, r.doors[0])
 	if t.outcome != results.Complete {
 		return 0, fmt.Errorf("%s: %s", t.outcome, t.err)
 	}
@@ -74,7 +78,7 @@ func (r *runner) judged(ctx context.Context, turn *turn) (int, error) {
 }
 
 func (r *runner) unparsed(ctx context.Context, turn *turn) (pieces int, err error) {
-	l, err := r.pool.get(ctx, false)
+	l, err := r.doors[0].pools[0].get(ctx, false)
 	if err != nil {
 		return 0, err
 	}
@@ -87,7 +91,7 @@ func (r *runner) unparsed(ctx context.Context, turn *turn) (pieces int, err erro
 		if _, err := b.next(); err != nil {
 			if errors.Is(err, io.EOF) {
 				err = nil
-				r.pool.put(l)
+				r.doors[0].pools[0].put(l)
 			}
 			return pieces, err
 		}
@@ -105,7 +109,7 @@ func CountTokens(model, text string) int {
 
 // One runs a single request, without a schedule, on a connection of its own.
 func (a *Attack) One(ctx context.Context) (*results.Sample, error) {
-	a.pool.close()
+	a.doors[0].close()
 	turn, err := a.write("", Arrival{}, 0, 0)
 	if err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 // An intake reads one answer as it comes from the socket: it cuts it into events,
 // decodes them, stamps them, counts them, and remembers what was wrong with them.
 type intake struct {
-	sock     *socket
+	stamps   *stamps // of the answer
 	split    targets.Splitter
 	dec      targets.Decoder
 	delta    targets.Delta // of Decode
@@ -44,8 +44,12 @@ type intake struct {
 	inBand, malformed string // the first of each
 }
 
+// content is an answer's body as it comes, without what HTTP puts around it. next's error is io.EOF at the proper
+// end. A piece is valid until the next call.
+type content interface{ next() ([]byte, error) }
+
 // read takes the whole answer. It returns nil at the body's proper end.
-func (in *intake) read(b *body) error {
+func (in *intake) read(b content) error {
 	take := in.event
 	whole, _ := in.dec.(targets.WholeReader)
 	defer in.report()
@@ -57,7 +61,7 @@ func (in *intake) read(b *body) error {
 			}
 			return err
 		}
-		if in.lastRead != in.sock.reads {
+		if in.lastRead != in.stamps.reads {
 			in.report()
 		}
 		if whole != nil && in.split.AtStart() && whole.ReadWhole(piece, &in.plain) {
@@ -105,7 +109,7 @@ func (in *intake) take(d *targets.Delta) {
 	if n := len(d.Text) + len(d.Reasoning) + len(d.Tool); n > 0 {
 		in.chunk(d, n)
 	} else if d.Role && in.role == 0 && len(in.chunks) == 0 {
-		in.role = time.Duration(in.sock.last.Load())
+		in.role = time.Duration(in.stamps.last.Load())
 	}
 	if d.Finish != "" && in.finish == "" {
 		in.finish = d.Finish
@@ -129,11 +133,11 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 		in.chunks = make([]results.Chunk, 0, in.expect)
 	}
 	in.chunks = append(in.chunks, results.Chunk{
-		At:        time.Duration(in.sock.last.Load()),
+		At:        time.Duration(in.stamps.last.Load()),
 		Tokens:    tokens,
-		Coalesced: len(in.chunks) > 0 && in.lastRead == in.sock.reads,
+		Coalesced: len(in.chunks) > 0 && in.lastRead == in.stamps.reads,
 	})
-	in.lastRead = in.sock.reads
+	in.lastRead = in.stamps.reads
 	in.counted += tokens
 	if len(d.Text) > 0 {
 		in.textBytes += len(d.Text)

@@ -171,7 +171,7 @@ func BenchmarkIntake(b *testing.B) {
 		b.Run(fmt.Sprintf("%s-%d", strings.ReplaceAll(load.how, " ", "-"), load.streams), func(b *testing.B) {
 			cfg, _ := config(startServer(b, load.how))
 			_, cfg.Endpoint.Dialect, _ = strings.Cut(load.how, " ")
-			cfg.Workload = attacks.Workload{PromptTokens: 64, OutputTokens: benchChunks}
+			cfg.Workload = attacks.Workload{{PromptTokens: attacks.Length{Fixed: 64}, OutputTokens: attacks.Length{Fixed: benchChunks}}}
 			a, err := attacks.New(cfg)
 			if err != nil {
 				b.Fatal(err)

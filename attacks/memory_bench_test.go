@@ -32,7 +32,7 @@ func BenchmarkMemory(b *testing.B) {
 				cfg, sink := config(url)
 				const ramp = 8 * time.Second
 				cfg.Profile.Constant.Rate = attacks.Rate(float64(streams) / ramp.Seconds())
-				cfg.Workload = attacks.Workload{PromptTokens: 1000, OutputTokens: slowChunks}
+				cfg.Workload = attacks.Workload{{PromptTokens: attacks.Length{Fixed: 1000}, OutputTokens: attacks.Length{Fixed: slowChunks}}}
 				runtime.GC()
 				liveBefore, stacksBefore, rssBefore := liveMemory(b)
 				a, err := attacks.New(cfg)

@@ -48,7 +48,7 @@ func PeakOf(p Profile, w Workload, phase results.Phase, seed uint64, length time
 			}
 		}
 		_, tokens := w.lengths(rng)
-		if a.Shape != nil && w == (Workload{}) {
+		if a.Shape != nil && len(w) == 0 {
 			tokens = a.Shape.OutputTokens
 		}
 		last := &recent[len(recent)-1]

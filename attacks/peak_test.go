@@ -11,7 +11,7 @@ import (
 
 // The busiest five seconds of what a phase has, and of no other phase's.
 func TestPeakOf(t *testing.T) {
-	lengths := attacks.Workload{PromptTokens: 10, OutputTokens: 120}
+	lengths := attacks.Workload{{PromptTokens: attacks.Length{Fixed: 10}, OutputTokens: attacks.Length{Fixed: 120}}}
 	constant := attacks.Profile{Constant: &attacks.Constant{Rate: 100}}
 	spiked := constant
 	spiked.Plus = []attacks.Part{{

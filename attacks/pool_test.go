@@ -240,7 +240,7 @@ func TestAPromptReadInPartIsNotSentAgain(t *testing.T) {
 				server := targetstest.NewPipe(t, echo)
 				var dials atomic.Int64
 				cfg, sink := config(server.URL())
-				cfg.Workload = attacks.Workload{PromptTokens: 10_000, OutputTokens: 4}
+				cfg.Workload = attacks.Workload{{PromptTokens: attacks.Length{Fixed: 10_000}, OutputTokens: attacks.Length{Fixed: 4}}}
 				a := newAttack(t, cfg)
 				a.SetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
 					conn, err := server.Dial(ctx, network, addr)

@@ -43,6 +43,10 @@ type Part struct {
 	Profile
 	// During is the phase in which it is there. Optional; default all of them.
 	During results.Phase `yaml:"during" json:"during,omitempty"`
+	// Tier, Tenant and Feature say whose requests they are: of those clients and classes alone. Optional; default all.
+	Tier    string `yaml:"tier" json:"tier,omitempty"`
+	Tenant  string `yaml:"tenant" json:"tenant,omitempty"`
+	Feature string `yaml:"feature" json:"feature,omitempty"`
 }
 
 // ProfileKinds returns the keys of a profile of which exactly one is set.

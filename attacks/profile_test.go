@@ -192,7 +192,7 @@ func TestEvenCounts(t *testing.T) {
 func printed(t *testing.T, p attacks.Profile, phase results.Phase, seed uint64, n int) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	for r, err := range (attacks.Config{Profile: p, Workload: attacks.Workload{Preset: attacks.Chat}, Seed: seed}).Schedule(phase) {
+	for r, err := range (attacks.Config{Profile: p, Workload: attacks.Workload{{Preset: attacks.Chat}}, Seed: seed}).Schedule(phase) {
 		if err != nil {
 			t.Fatalf("Schedule of %s: %v", p, err)
 		}

@@ -81,7 +81,7 @@ func (r *runner) serve(turn *turn) *results.Sample {
 	defer cancel()
 	var jitter *rand.Rand
 	for {
-		t := r.attempt(ctx, turn)
+		t := r.attempt(ctx, turn, r.doors[0])
 		s.Reconnects += t.reconnects
 		retry := len(s.Attempts)
 		if retry < client.Retries && t.mayRetry() {
@@ -95,13 +95,13 @@ func (r *runner) serve(turn *turn) *results.Sample {
 				continue
 			}
 		}
-		r.describe(s, t, client)
+		r.describe(s, t, client, r.doors[0])
 		return s
 	}
 }
 
 // describe makes the sample that of the try which was the last.
-func (r *runner) describe(s *results.Sample, t *try, client *Client) {
+func (r *runner) describe(s *results.Sample, t *try, client *Client, d *door) {
 	s.Done, s.FirstByte, s.Status, s.Outcome, s.Error = t.done, t.firstByte, t.status, t.outcome, t.err
 	if in := t.in; in != nil {
 		s.Usage = in.settle()
@@ -110,7 +110,7 @@ func (r *runner) describe(s *results.Sample, t *try, client *Client) {
 	if client.Tier != "" {
 		s.Labels["tier"] = client.Tier
 	}
-	for name, label := range r.labels {
+	for name, label := range d.labels {
 		value := label.Value
 		if label.Header != "" {
 			value = t.header.Get(label.Header)
@@ -139,12 +139,13 @@ func pause(ctx context.Context, d time.Duration) bool {
 // maxExpected bounds what is set aside for an answer's chunks on the word of its request.
 const maxExpected = 4096
 
-func (r *runner) newIntake(turn *turn, sock *socket) *intake {
+func (r *runner) newIntake(turn *turn, d *door, st *stamps) *intake {
+	dialect := d.routes[turn.class].dialect
 	in := &intake{
-		sock: sock, split: targets.Splitter{Framing: r.dialect.Framing()}, dec: r.dialect.Decoder(), guard: r.newGuard(turn),
-		received: r.live.received, counter: r.counter, expect: min(turn.output, maxExpected),
+		stamps: st, split: targets.Splitter{Framing: dialect.Framing()}, dec: dialect.Decoder(), guard: r.newGuard(turn),
+		received: r.live.received, counter: r.counters[turn.ask.Model], expect: min(turn.ask.MaxTokens, maxExpected),
 	}
-	_, in.summarizes = r.dialect.(targets.Summarizer)
+	_, in.summarizes = dialect.(targets.Summarizer)
 	return in
 }
 

@@ -165,7 +165,7 @@ func (l *load) job(phase results.Phase, from Arrival, k uint64) job {
 		j.client++
 	}
 	j.prompt, j.output = l.work.lengths(j.rng)
-	if from.Shape != nil && l.work == (Workload{}) {
+	if from.Shape != nil && len(l.work) == 0 {
 		j.shape, j.prompt, j.output = from.Shape, from.Shape.PromptTokens, from.Shape.OutputTokens
 	}
 	return j

@@ -16,14 +16,19 @@ import (
 	"github.com/failwhale/failwhale/results"
 )
 
+// Stamps say when the bytes of an answer came from the kernel. One goroutine reads that answer; only last may
+// be read by others.
+type stamps struct {
+	last  atomic.Int64 // when bytes came last, since the start of the run
+	reads int          // reads that brought bytes, ever
+}
+
 // A socket is a connection that stamps its reads. Under TLS it is the one below, so a stamp is
-// when bytes came from the kernel and not when they were decrypted. One goroutine uses it; only
-// last may be read by others.
+// when bytes came from the kernel and not when they were decrypted.
 type socket struct {
 	net.Conn
 	clock results.Clock
-	last  atomic.Int64 // when bytes came last, since the start of the run
-	reads int          // reads that brought bytes, ever
+	stamps
 }
 
 // Read stamps.

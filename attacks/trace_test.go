@@ -269,8 +269,8 @@ func TestTheWrittenWorkloadWins(t *testing.T) {
 		prompt, blocks int
 	}{
 		{attacks.Workload{}, 1500, 3},
-		{attacks.Workload{Preset: attacks.ChatShort}, 64, 0},
-		{attacks.Workload{PromptTokens: 10, OutputTokens: 20}, 10, 0},
+		{attacks.Workload{{Preset: attacks.ChatShort}}, 64, 0},
+		{attacks.Workload{{PromptTokens: attacks.Length{Fixed: 10}, OutputTokens: attacks.Length{Fixed: 20}}}, 10, 0},
 	} {
 		cfg.Workload = tt.work
 		for r, err := range cfg.Schedule(results.Baseline) {

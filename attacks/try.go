@@ -35,6 +35,8 @@ type try struct {
 	outcome               results.Outcome
 	err                   string
 	in                    *intake // nil: no 2xx began
+	// lost classifies a failure of the exchange, ours or the connection's. Whatever carries the exchange sets it.
+	lost func(ctx context.Context, err error)
 }
 
 // fail sets the outcome.
@@ -42,28 +44,29 @@ func (t *try) fail(o results.Outcome, format string, args ...any) {
 	t.outcome, t.err = o, fmt.Sprintf(format, args...)
 }
 
-// attempt makes one try at a turn and returns it classified.
-func (r *runner) attempt(ctx context.Context, turn *turn) *try {
+// attempt makes one try at a turn, at a door, and returns it classified.
+func (r *runner) attempt(ctx context.Context, turn *turn, d *door) *try {
 	t := &try{sent: r.clock.Now()}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := watchIdle(r.clients[turn.client].Idle, r.clock, cancel)
 	defer watch.stop()
+	pool := d.pools[turn.client]
 	for fresh := false; ; fresh = true {
-		l, err := r.pool.get(ctx, fresh)
+		l, err := pool.get(ctx, fresh)
 		if err != nil {
 			r.failConnect(ctx, t, err)
 			break
 		}
-		watch.sock.Store(l.sock)
-		if r.exchange(ctx, t, turn, l) {
-			r.pool.put(l)
+		watch.stamps.Store(&l.sock.stamps)
+		if r.exchange(ctx, t, turn, d, l) {
+			pool.put(l)
 			break
 		}
 		if t.status != 0 || ctx.Err() != nil || fresh || !l.stale() {
 			break
 		}
-		r.pool.lost(l)
+		pool.lost(l)
 		t.reconnects++
 		t.outcome, t.err = results.Unknown, "" // those of the connection, not of the request
 	}
@@ -73,7 +76,7 @@ func (r *runner) attempt(ctx context.Context, turn *turn) *try {
 
 // exchange runs the turn on a connection. It returns true if the connection can
 // serve another; else it has closed it.
-func (r *runner) exchange(ctx context.Context, t *try, turn *turn, l *link) (whole bool) {
+func (r *runner) exchange(ctx context.Context, t *try, turn *turn, d *door, l *link) (whole bool) {
 	defer func() {
 		if !whole { // also where it panics
 			l.close()
@@ -81,30 +84,39 @@ func (r *runner) exchange(ctx context.Context, t *try, turn *turn, l *link) (who
 		}
 	}()
 	unhook := context.AfterFunc(ctx, l.interrupt)
+	t.lost = func(ctx context.Context, err error) { t.failIO(ctx, l.tap, err) }
 	l.tap.send(turn.request)
 	if l.uses == 0 && r.clients[turn.client].Retries == 0 {
 		turn.request = nil // it will not be sent again, and many may wait long for their answer
 	}
 	resp, err := l.response() //nolint:bodyclose // response leaves the body to newBody
 	if err != nil {
-		t.failIO(ctx, l.tap, err)
+		t.lost(ctx, err)
 		unhook()
 		return false
 	}
-	t.status, t.header, t.firstByte = resp.StatusCode, resp.Header, l.tap.first
-	b := newBody(resp, l.in)
+	t.firstByte = l.tap.first
+	err = r.receive(ctx, t, turn, d, resp, newBody(resp, l.in), &l.sock.stamps)
+	return unhook() && err == nil && !resp.Close && l.tap.settled() && l.tap.failure == nil && l.drained()
+}
+
+// receive reads a response to its end, by whatever wire it comes, and classifies the try. The error is why reading
+// ended, nil at the body's proper end.
+func (r *runner) receive(ctx context.Context, t *try, turn *turn, d *door, resp *http.Response, b content, st *stamps) (err error) {
+	t.status, t.header = resp.StatusCode, resp.Header
+	dialect := d.routes[turn.class].dialect
 	switch {
 	case resp.StatusCode/100 != 2:
 		err = t.refused(resp, b, r.newGuard(turn))
-	case !isStream(resp.Header, r.dialect.Framing()):
-		err = t.noStream(ctx, l.tap, resp, b, r.newGuard(turn))
+	case !isStream(resp.Header, dialect.Framing()):
+		err = t.noStream(ctx, resp, b, r.newGuard(turn))
 	default:
-		turn.request = nil // as above
-		t.in = r.newIntake(turn, l.sock)
+		turn.request = nil // a stream that began is never asked for again
+		t.in = r.newIntake(turn, d, st)
 		err = t.in.read(b)
-		t.judge(ctx, l.tap, r.dialect.Terminal(), err)
+		t.judge(ctx, dialect.Terminal(), err)
 	}
-	return unhook() && err == nil && !resp.Close && l.tap.settled() && l.tap.failure == nil && l.drained()
+	return err
 }
 
 // failConnect classifies what kept us from a connection. A limit of our own ends the attack: what it
@@ -163,7 +175,7 @@ func (t *try) failCause(ctx context.Context) bool {
 }
 
 // refused reads a status that is not 2xx. The error is that of the body.
-func (t *try) refused(resp *http.Response, b *body, g *guard) error {
+func (t *try) refused(resp *http.Response, b content, g *guard) error {
 	text, err := readSome(b, maxErrorBody)
 	said := targets.ErrorText(text)
 	if g.scan(text, []byte(said)); g.leak != "" {
@@ -182,7 +194,7 @@ func (t *try) refused(resp *http.Response, b *body, g *guard) error {
 }
 
 // noStream reads a 2xx that is no event stream: an error object, or something else altogether.
-func (t *try) noStream(ctx context.Context, tap *tap, resp *http.Response, b *body, g *guard) error {
+func (t *try) noStream(ctx context.Context, resp *http.Response, b content, g *guard) error {
 	text, err := readSome(b, maxErrorBody)
 	said := targets.InBandError(text)
 	g.scan(text, []byte(said))
@@ -192,7 +204,7 @@ func (t *try) noStream(ctx context.Context, tap *tap, resp *http.Response, b *bo
 	case said != "":
 		t.fail(results.StreamError, "%s", said)
 	case err != nil && !errors.Is(err, errTooLong):
-		t.failIO(ctx, tap, err)
+		t.lost(ctx, err)
 	case len(text) == 0:
 		t.fail(results.Truncated, "%s without a body", resp.Status)
 	default:
@@ -220,7 +232,7 @@ func isStream(h http.Header, framing targets.Framing) bool {
 var errTooLong = errors.New("body is longer than what is read of it")
 
 // readSome reads a body to its end, or up to limit.
-func readSome(b *body, limit int) ([]byte, error) {
+func readSome(b content, limit int) ([]byte, error) {
 	var text []byte
 	for len(text) < limit {
 		piece, err := b.next()
@@ -238,7 +250,7 @@ func readSome(b *body, limit int) ([]byte, error) {
 // judge classifies a 2xx stream. terminal is the dialect's last word, err why reading ended; nil is a clean end.
 // The order is that of how much a user would mind: what leaked counts whatever
 // else happened, what the server itself called an error is one even if it then hung.
-func (t *try) judge(ctx context.Context, tap *tap, terminal string, err error) {
+func (t *try) judge(ctx context.Context, terminal string, err error) {
 	in := t.in
 	switch {
 	case in.guard.leak != "":
@@ -248,7 +260,7 @@ func (t *try) judge(ctx context.Context, tap *tap, terminal string, err error) {
 	case in.malformed != "":
 		t.fail(results.Malformed, "%s", in.malformed)
 	case err != nil:
-		t.failIO(ctx, tap, err)
+		t.lost(ctx, err)
 	case in.finish == "" && !in.done:
 		t.fail(results.Truncated, "stream ended without a finish reason and without %s", terminal)
 	case in.finish == "":
@@ -269,7 +281,7 @@ type idleWatch struct {
 	limit  time.Duration
 	clock  results.Clock
 	start  time.Duration
-	sock   atomic.Pointer[socket]
+	stamps atomic.Pointer[stamps] // of the answer; nil: there is no connection yet
 	cancel context.CancelCauseFunc
 	timer  *time.Timer // nil: no limit
 }
@@ -285,8 +297,8 @@ func watchIdle(limit time.Duration, clock results.Clock, cancel context.CancelCa
 
 func (w *idleWatch) check() {
 	last := w.start
-	if sock := w.sock.Load(); sock != nil {
-		last = max(last, time.Duration(sock.last.Load()))
+	if st := w.stamps.Load(); st != nil {
+		last = max(last, time.Duration(st.last.Load()))
 	}
 	if left := last + w.limit - w.clock.Now(); left > 0 {
 		w.timer.Reset(left)

@@ -2,25 +2,106 @@ package attacks
 
 import (
 	"fmt"
-	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
-
-	"github.com/failwhale/failwhale/results"
-	"github.com/failwhale/failwhale/targets"
+	"time"
 )
 
-// A Workload says what requests are like: a preset by its name, or fixed
-// lengths. Its zero value is what a trace says of each request, and the preset chat-short without one.
-type Workload struct {
-	// Preset is the scalar form. Set by UnmarshalText.
-	Preset string `yaml:"-" json:"preset,omitempty"`
-	// PromptTokens is the length of every prompt, at about four characters a token. Required without a preset.
-	PromptTokens int `yaml:"prompt_tokens" json:"prompt_tokens,omitempty"`
-	// OutputTokens is every request's max_tokens. Required without a preset.
-	OutputTokens int `yaml:"output_tokens" json:"output_tokens,omitempty"`
+// A Workload says what requests are like: classes of them, by share. Its zero value is what a trace says of each
+// request, and the preset chat-short without one. In a file it is a preset's name, one class, or a list of them.
+type Workload []Class
+
+// A Class is one kind of request: a feature of the service that is tested. What it leaves out is its preset's.
+type Class struct {
+	// Preset is what the class is like but for what is written beside it: one of Presets. Optional; default the one
+	// that Feature names, or chat-short.
+	Preset string `yaml:"preset" json:"preset,omitempty"`
+	// Feature is the label of the samples. Optional; of several classes default the preset's name, which one alone does without.
+	Feature string `yaml:"feature" json:"feature,omitempty"`
+	// Share of all requests. Optional; default an equal part of what the other classes leave.
+	Share Share `yaml:"share" json:"share,omitempty"`
+	// PromptTokens is the length of a prompt without what is before it (Prefix, and the turns before), at about four
+	// characters a token, and OutputTokens the request's max_tokens. Optional.
+	PromptTokens Length `yaml:"prompt_tokens" json:"prompt_tokens,omitzero"`
+	OutputTokens Length `yaml:"output_tokens" json:"output_tokens,omitzero"`
+	// LengthsFrom is a trace from which both lengths are drawn, in pairs, in any order. Optional.
+	LengthsFrom string `yaml:"lengths_from" json:"lengths_from,omitempty"`
+	// Prefix is a system prompt that requests share. Optional.
+	Prefix *Prefix `yaml:"prefix" json:"prefix,omitempty"`
+	// Turns make each request the first of a conversation. Optional.
+	Turns *Turns `yaml:"turns" json:"turns,omitempty"`
+	// Models are asked for by their shares, adapters (LoRA) too: they are models by name. Optional; default the endpoint's.
+	Models map[string]Share `yaml:"models" json:"models,omitempty"`
+	// Golden are prompts whose answer is known, asked in place of the others at temperature 0. Optional.
+	Golden []Golden `yaml:"golden" json:"golden,omitempty"`
+	// Canary asks the model to begin its answer with the reader's id, so that a swapped answer shows also on a
+	// stack that would not repeat it. Optional.
+	Canary bool `yaml:"canary" json:"canary,omitempty"`
+	// Dialect is the wire format. Optional; default the preset's, or the endpoint's.
+	Dialect string `yaml:"dialect" json:"dialect,omitempty"`
+	// Path is below the endpoint's root, in place of the dialect's. Optional.
+	Path string `yaml:"path" json:"path,omitempty"`
+	// Body is laid over the request's JSON as a merge patch (RFC 7396). Optional.
+	Body map[string]any `yaml:"body" json:"body,omitempty"`
+}
+
+// A Length is a distribution of lengths in tokens: always the same, even between two, or lognormal by two of its
+// quantiles. In a file a number, {min, max} or {p50, p90}, the last with a max if need be. Its zero value is not set.
+type Length struct {
+	Fixed int `yaml:"-" json:"fixed,omitempty"`
+	Min   int `yaml:"min" json:"min,omitempty"`
+	P50   int `yaml:"p50" json:"p50,omitempty"`
+	P90   int `yaml:"p90" json:"p90,omitempty"`
+	Max   int `yaml:"max" json:"max,omitempty"`
+}
+
+// A Prefix is system prompts, each of which a group of requests has in common. They are the same in every phase of
+// a run, so that caches are as warm as in service.
+type Prefix struct {
+	// Tokens is the length of each. Required.
+	Tokens int `yaml:"tokens" json:"tokens"`
+	// Groups is how many there are; a conversation has one of them, drawn by the seed. Optional; default 1.
+	Groups int `yaml:"groups" json:"groups,omitempty"`
+}
+
+// Turns make a conversation: each turn but the first carries the ones before it, with the server's real answers.
+type Turns struct {
+	// Count of them, of one conversation. Required.
+	Count Length `yaml:"count" json:"count"`
+	// Think is the time between the end of an answer and the next turn. Optional; default none.
+	Think Think `yaml:"think" json:"think,omitzero"`
+}
+
+// A Think is a distribution of times: always the same, even between two, or lognormal by two of its quantiles. In a
+// file 5s, {min, max} or {p50, p90}, the last with a max if need be. Its zero value is no time.
+type Think struct {
+	Fixed time.Duration `yaml:"-" json:"fixed,omitempty"`
+	Min   time.Duration `yaml:"min" json:"min,omitempty"`
+	P50   time.Duration `yaml:"p50" json:"p50,omitempty"`
+	P90   time.Duration `yaml:"p90" json:"p90,omitempty"`
+	Max   time.Duration `yaml:"max" json:"max,omitempty"`
+}
+
+// A Golden is a question and what its answer must have in it.
+type Golden struct {
+	// Ask is the question. Required.
+	Ask string `yaml:"ask" json:"ask"`
+	// Answer is what the whole answer must be, but for white space around it; Contains what it must have in it. Exactly
+	// one of both.
+	Answer   string `yaml:"answer" json:"answer,omitempty"`
+	Contains string `yaml:"contains" json:"contains,omitempty"`
+}
+
+// A Budget is the most that an attack may use. A zero field is no bound.
+type Budget struct {
+	// Requests are attempts, retries and hedges too. Optional.
+	Requests int64 `yaml:"requests" json:"requests,omitempty"`
+	// Tokens of prompts and answers together, as the server counts them, or as they were asked for where it does
+	// not. Optional.
+	Tokens int64 `yaml:"tokens" json:"tokens,omitempty"`
 }
 
 // Names of the presets.
@@ -32,6 +113,19 @@ const (
 // WorkloadPresets returns the names of the presets.
 func WorkloadPresets() []string { return []string{ChatShort, Chat} }
 
+// preset is the class of that name; false: there is none.
+func preset(name string) (Class, bool) {
+	switch name {
+	case ChatShort:
+		return Class{PromptTokens: Length{Fixed: 64}, OutputTokens: Length{Fixed: 50}}, true
+	case Chat:
+		// Azure's 2023 conversation trace (AzureLLMInferenceTrace_conv, 19,366 requests): median, 90th percentile and
+		// maximum of its two columns.
+		return Class{PromptTokens: Length{P50: 1020, P90: 2735, Max: 14050}, OutputTokens: Length{P50: 129, P90: 424, Max: 1000}}, true
+	}
+	return Class{}, false
+}
+
 // maxTokens bounds written lengths: the longest context windows in service.
 const maxTokens = 2_000_000
 
@@ -41,110 +135,84 @@ func (w *Workload) UnmarshalText(text []byte) error {
 		return fmt.Errorf("workload %q isn't one of [%s]: write one of them, or {prompt_tokens: 200, output_tokens: 50}",
 			text, strings.Join(WorkloadPresets(), " "))
 	}
-	*w = Workload{Preset: string(text)}
+	*w = Workload{{Preset: string(text)}}
 	return nil
 }
 
-// Validate returns what is wrong with w, or nil.
-func (w Workload) Validate() []error {
-	if w == (Workload{}) {
-		return nil
-	}
-	if w.Preset != "" {
-		if !slices.Contains(WorkloadPresets(), w.Preset) {
-			return []error{fmt.Errorf("preset %q isn't one of [%s]", w.Preset, strings.Join(WorkloadPresets(), " "))}
+// Validate returns what is wrong with the classes taken together, or nil.
+func (w Workload) Validate() []error { return nil }
+
+// Validate returns what is wrong with c, or nil.
+func (c Class) Validate() []error {
+	if c.Preset != "" {
+		if !slices.Contains(WorkloadPresets(), c.Preset) {
+			return []error{fmt.Errorf("preset %q isn't one of [%s]", c.Preset, strings.Join(WorkloadPresets(), " "))}
 		}
 		return nil
 	}
 	var errs []error
 	for _, f := range []struct {
 		name string
-		n    int
-	}{{"prompt_tokens", w.PromptTokens}, {"output_tokens", w.OutputTokens}} {
-		if f.n < 1 || f.n > maxTokens {
-			errs = append(errs, fmt.Errorf("%s %d is not between 1 and %d", f.name, f.n, maxTokens))
+		n    Length
+	}{{"prompt_tokens", c.PromptTokens}, {"output_tokens", c.OutputTokens}} {
+		if f.n == (Length{}) {
+			errs = append(errs, fmt.Errorf("%s is missing", f.name))
 		}
 	}
 	return errs
 }
 
-// A spread is a lognormal distribution of lengths, given by two of its quantiles and cut at most.
-type spread struct{ p50, p90, most float64 }
+// UnmarshalText reads a number of tokens.
+func (l *Length) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 || n > maxTokens {
+		return fmt.Errorf("%q is not between 1 and %d", text, maxTokens)
+	}
+	*l = Length{Fixed: n}
+	return nil
+}
 
-// Lengths of Azure's 2023 conversation trace (AzureLLMInferenceTrace_conv, 19,366
-// requests): median, 90th percentile and maximum of its two columns.
-func azurePrompt() spread { return spread{p50: 1020, p90: 2735, most: 14050} }
-func azureOutput() spread { return spread{p50: 129, p90: 424, most: 1000} }
+// UnmarshalText reads a duration.
+func (t *Think) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < 0 {
+		return fmt.Errorf("think %q is no time: write 5s, or {p50: 5s, p90: 20s}", text)
+	}
+	*t = Think{Fixed: d}
+	return nil
+}
 
 // z90 is the standard normal distribution's 90th percentile.
 const z90 = 1.2815515655446004
 
-func (s spread) draw(rng *rand.Rand) int {
-	sigma := math.Log(s.p90/s.p50) / z90
-	return int(max(1, min(s.most, s.p50*math.Exp(sigma*rng.NormFloat64()))))
+// draw gives one length.
+func (l Length) draw(rng *rand.Rand) int {
+	if l.Fixed > 0 {
+		return l.Fixed
+	}
+	most := math.Inf(1)
+	if l.Max > 0 {
+		most = float64(l.Max)
+	}
+	p50, p90 := float64(l.P50), float64(l.P90)
+	sigma := math.Log(p90/p50) / z90
+	return int(max(1, min(most, p50*math.Exp(sigma*rng.NormFloat64()))))
+}
+
+// class is what requests are like, with the preset's part of it.
+func (w Workload) class() Class {
+	c := Class{Preset: ChatShort}
+	if len(w) > 0 {
+		c = w[0]
+	}
+	if p, ok := preset(c.Preset); ok {
+		return p
+	}
+	return c
 }
 
 // lengths draws how many tokens a request has and asks for.
 func (w Workload) lengths(rng *rand.Rand) (prompt, output int) {
-	switch w.Preset {
-	case Chat:
-		return azurePrompt().draw(rng), azureOutput().draw(rng)
-	case ChatShort:
-		return 64, 50
-	}
-	if w == (Workload{}) {
-		return Workload{Preset: ChatShort}.lengths(rng)
-	}
-	return w.PromptTokens, w.OutputTokens
-}
-
-// Every request has this text. The nonce comes after it, and after what a trace says that requests share, and
-// before the request's own words: a prefix cache may keep what all share, as it does in service, and never what
-// an earlier phase asked, or the phases would not be alike.
-const (
-	sharedText = "You answer at length and in plain words."
-	askText    = "Write a story with these words for the reader with id "
-)
-
-// prompt writes the messages of one request of about so many tokens; never under some
-// thirty, which the shared text and the nonce take.
-func (a *Attack) prompt(phase results.Phase, j job, nonce string) []targets.Message {
-	chars := j.prompt*charsPerToken - len(sharedText)
-	var b strings.Builder
-	b.Grow(max(chars, 0) + 128)
-	if j.shape != nil && len(j.shape.Blocks) > 0 {
-		a.writeBlocks(&b, phase, j.shape, chars-len(askText)-len(nonce)-1)
-	}
-	b.WriteString(askText)
-	b.WriteString(nonce)
-	b.WriteByte(':')
-	for b.Len() < chars {
-		b.WriteByte(' ')
-		b.WriteString(a.words[j.rng.IntN(len(a.words))])
-	}
-	return []targets.Message{{Role: "system", Content: sharedText}, {Role: "user", Content: b.String()}}
-}
-
-// writeBlocks writes the text that a prompt shares with all others that begin with the same blocks, up to so many
-// characters. What comes first is the phase's own: else its cache would be warm with what the one before, or the
-// run before, has asked.
-func (a *Attack) writeBlocks(b *strings.Builder, phase results.Phase, s *Shape, chars int) {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(phase)) // a hash never fails to write
-	fmt.Fprintf(b, "%08x\n", uint32(mix(a.nonces.key, h.Sum64())))
-	var pcg rand.PCG
-	rng := rand.New(&pcg)
-	for _, id := range s.Blocks {
-		if b.Len() >= chars {
-			return
-		}
-		pcg.Seed(mix(a.load.seed, id), blockStream)
-		for end := min(chars, b.Len()+s.BlockTokens*charsPerToken); b.Len() < end; {
-			word := a.words[rng.IntN(len(a.words))]
-			b.WriteString(word[:min(len(word), end-b.Len())])
-			if b.Len() < end {
-				b.WriteByte(' ')
-			}
-		}
-	}
+	c := w.class()
+	return c.PromptTokens.draw(rng), c.OutputTokens.draw(rng)
 }

@@ -106,7 +106,7 @@ func TestALongPromptIsHeardOutEarly(t *testing.T) {
 			})
 			cfg, sink := config(url)
 			cfg.Profile.Constant.Rate = 1e-6
-			cfg.Workload = attacks.Workload{PromptTokens: 500_000, OutputTokens: 4}
+			cfg.Workload = attacks.Workload{{PromptTokens: attacks.Length{Fixed: 500_000}, OutputTokens: attacks.Length{Fixed: 4}}}
 			cfg.Clients = []attacks.Client{{Deadline: 30 * time.Second}}
 			if tt.want == results.Deadline {
 				cfg.Clients[0].Deadline = 300 * time.Millisecond

@@ -209,8 +209,13 @@ func (d *decoder) entered(n *yaml.Node, path string, v reflect.Value) {
 		d.duration(n, path, v)
 		return
 	}
-	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok && (v.Kind() != reflect.Struct || n.Kind == yaml.ScalarNode || len(keys(v.Type())) == 0) {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok && (v.Kind() != reflect.Struct && v.Kind() != reflect.Slice || n.Kind == yaml.ScalarNode || v.Kind() == reflect.Struct && len(keys(v.Type())) == 0) {
 		d.text(n, path, u)
+		return
+	} else if ok && v.Kind() == reflect.Slice && n.Kind == yaml.MappingNode { // a list of one
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		d.entered(n, path, v.Index(0))
+		d.validate(n, path, v.Index(0))
 		return
 	}
 	switch v.Kind() {

@@ -60,7 +60,7 @@ func TestLoadReadsEveryFieldOfTheExample(t *testing.T) {
 		Stack:      targets.Spec{Reference: &targets.Reference{Regions: []string{"east", "west", "central"}, Resilience: targets.Hardened}},
 		Attack: experiments.AttackSpec{
 			Profile:  attacks.Profile{Poisson: &attacks.Poisson{Rate: 100}},
-			Workload: attacks.Workload{Preset: "chat-short"},
+			Workload: attacks.Workload{{Preset: "chat-short"}},
 			Clients:  []attacks.Client{{Tier: "paid", Share: 0.5}, {Tier: "free", Share: 0.5, Retries: 2}},
 		},
 		Phases: experiments.PhaseSpec{

@@ -60,6 +60,8 @@ type AttackSpec struct {
 	Clients []attacks.Client `yaml:"clients"`
 	// Endpoint is the name of the front door that they use. Optional, unless the stack has several.
 	Endpoint string `yaml:"endpoint"`
+	// Budget is the most that the load may use. Optional.
+	Budget attacks.Budget `yaml:"budget"`
 }
 
 // SLO is how fast a request must be to count in goodput. A zero field asks for nothing.
@@ -132,7 +134,11 @@ func shapes() map[reflect.Type]shape {
 		reflect.TypeFor[Length]():             {required: []string{"until", "max"}},
 		reflect.TypeFor[attacks.Profile]():    {oneOf: attacks.ProfileKinds()},
 		reflect.TypeFor[attacks.Part]():       {oneOf: attacks.ProfileKinds()},
-		reflect.TypeFor[attacks.Workload]():   {required: []string{"prompt_tokens", "output_tokens"}},
+		reflect.TypeFor[attacks.Prefix]():     {required: []string{"tokens"}},
+		reflect.TypeFor[attacks.Turns]():      {required: []string{"count"}},
+		reflect.TypeFor[attacks.Golden]():     {required: []string{"ask"}},
+		reflect.TypeFor[attacks.Storm]():      {required: []string{"retries"}},
+		reflect.TypeFor[attacks.Failover]():   {required: []string{"to"}},
 		reflect.TypeFor[attacks.Constant]():   {required: []string{"rate"}},
 		reflect.TypeFor[attacks.Poisson]():    {required: []string{"rate"}},
 		reflect.TypeFor[attacks.Gamma]():      {required: []string{"rate", "cv"}},

@@ -120,10 +120,10 @@ func TestParseProfile(t *testing.T) {
 // A workload alone is read as the one in a file.
 func TestParseWorkload(t *testing.T) {
 	for text, want := range map[string]attacks.Workload{
-		"chat": {Preset: "chat"},
-		"{prompt_tokens: 200, output_tokens: 50}": {PromptTokens: 200, OutputTokens: 50},
+		"chat": {{Preset: "chat"}},
+		"{prompt_tokens: 200, output_tokens: 50}": {{PromptTokens: attacks.Length{Fixed: 200}, OutputTokens: attacks.Length{Fixed: 50}}},
 	} {
-		if got, err := experiments.ParseWorkload("--workload", text); got != want || err != nil {
+		if got, err := experiments.ParseWorkload("--workload", text); !cmp.Equal(got, want) || err != nil {
 			t.Errorf("ParseWorkload(%q) = %+v, %v; want %+v", text, got, err, want)
 		}
 	}

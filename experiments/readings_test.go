@@ -39,7 +39,7 @@ func attack(t *testing.T, url string, pages map[string]targets.Metrics, sinks ..
 	t.Helper()
 	cfg := attacks.Config{
 		Endpoint: targets.Endpoint{URL: url},
-		Profile:  attacks.Profile{Constant: &attacks.Constant{Rate: 20}}, Workload: attacks.Workload{Preset: attacks.ChatShort},
+		Profile:  attacks.Profile{Constant: &attacks.Constant{Rate: 20}}, Workload: attacks.Workload{{Preset: attacks.ChatShort}},
 		Clients: []attacks.Client{{Share: 1, Deadline: 10 * time.Second}}, Seed: 1,
 		LookupEnv: func(name string) (string, bool) { return "hunter2", name == "KEY" },
 	}
@@ -145,7 +145,7 @@ func TestAnInterruptedAttackSaysSo(t *testing.T) {
 	defer cancel()
 	rep, err := experiments.Attack(ctx, attacks.Config{
 		Endpoint: targets.Endpoint{URL: b.url},
-		Profile:  attacks.Profile{Constant: &attacks.Constant{Rate: 20}}, Workload: attacks.Workload{Preset: attacks.ChatShort},
+		Profile:  attacks.Profile{Constant: &attacks.Constant{Rate: 20}}, Workload: attacks.Workload{{Preset: attacks.ChatShort}},
 		Clients: []attacks.Client{{Share: 1, Deadline: 10 * time.Second}}, Seed: 1,
 	}, experiments.AttackOptions{Duration: time.Hour, Progress: func(experiments.Snapshot) { cancel() }})
 	if err != nil {

@@ -32,9 +32,22 @@ type Sample struct {
 	Outcome Outcome
 	// Error is the text behind a failed Outcome. Finish is the finish_reason.
 	Error, Finish string
-	// Attempts are the tries that failed before the one that this sample
-	// describes, oldest first: the client's own retries. Nil: none.
+	// Attempts are the tries beside the one that this sample describes, oldest first: the client's own
+	// retries, hedges and failovers. Nil: none.
 	Attempts []Attempt
+	// Bytes of the body that were read of the last attempt's answer, as HTTP framed it.
+	Bytes int64
+	// Conversation is the index of the first request of the conversation that this one is of, and Turn its
+	// place in it, from 1. Turn 0: it stands alone.
+	Conversation uint64
+	Turn         int
+	// Unstreamed: the request asked for an answer in one piece (an embedding, an image, a transcript). It has no
+	// first token and no gaps.
+	Unstreamed bool
+	// Echoed: the answer carried the request's own nonce, so that another's would have been seen in its place.
+	Echoed bool
+	// Left is the plan by which our client left, of an Outcome that is Cancelled.
+	Left Left
 	// Reconnects counts stale pooled connections that were replaced before
 	// anything was served on them. They are ours, not the server's.
 	Reconnects int
@@ -72,13 +85,31 @@ const (
 	UsageChunks     UsageSource = "chunks"     // one token a chunk, assumed
 )
 
-// An Attempt is one try that failed and was retried by the client.
+// An Attempt is one try that did not serve its request.
 type Attempt struct {
 	Sent, Done time.Duration
 	Status     int
 	Outcome    Outcome
 	Error      string
+	// Endpoint is the name of the one that it went to, where the client has several. Optional.
+	Endpoint string
+	// Hedge: it was sent beside another and not after it, or it is the one that the hedge overtook.
+	Hedge bool
+	// Prompt and Output are the tokens that were paid for and thrown away: the prompt's as the server counted
+	// them (0: it did not say), and those of the answer that arrived.
+	Prompt, Output int
 }
+
+// A Left is why a client of ours left before the end, by its plan. Its zero value means that it did not.
+type Left string
+
+// Ways to leave.
+const (
+	LeftStart  Left = "start"  // before the first byte, whatever the server does
+	LeftTokens Left = "tokens" // after so many tokens
+	LeftTime   Left = "time"   // after so long, whether or not there was a token
+	LeftHedge  Left = "hedge"  // only of an Attempt's outcome: another one was faster
+)
 
 // Labels slice metrics. The nil map is valid and empty.
 type Labels map[string]string

@@ -1,6 +1,7 @@
 package targets
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -16,8 +17,8 @@ import (
 type Dialect interface {
 	// Name is how files and messages call it.
 	Name() string
-	// Encode returns the path below the endpoint's root, with the version, and the request's body.
-	Encode(Prompt) (path string, body []byte, err error)
+	// Encode writes the request that asks p. Its path and content type are the same for every prompt.
+	Encode(Prompt) (Request, error)
 	// Decoder returns a reader for one answer.
 	Decoder() Decoder
 	// Headers are what every request carries beside its content type: the key in the way of the
@@ -36,6 +37,7 @@ type Framing uint8
 const (
 	ServerSentEvents Framing = iota // text/event-stream
 	Lines                           // a JSON object a line: application/x-ndjson
+	Whole                           // one JSON object: application/json. The answer is no stream
 )
 
 // A Decoder reads the events of one answer, in order. It remembers what it needs
@@ -73,6 +75,38 @@ type Prompt struct {
 	Messages []Message
 	// MaxTokens bounds the answer. Required: servers differ in what they do without.
 	MaxTokens int
+	// Temperature is how random the answer may be. Optional; nil leaves it to the server.
+	Temperature *float64
+	// Tools are what the model may call. Optional.
+	Tools []Tool
+	// Extra is laid over the request's JSON as a merge patch (RFC 7396): what it names is replaced, and null
+	// removes. Optional.
+	Extra map[string]any
+}
+
+// A Tool is a function that a model may call.
+type Tool struct {
+	Name, Description string
+	// Parameters is a JSON schema.
+	Parameters map[string]any
+}
+
+// A Request is what a Prompt becomes on the wire.
+type Request struct {
+	// Path is below the endpoint's root, with the version.
+	Path string
+	// ContentType of Body. Optional; default application/json.
+	ContentType string
+	Body        []byte
+}
+
+// request writes ask as JSON, with what the prompt lays over it.
+func (p *Prompt) request(path string, ask map[string]any) (Request, error) {
+	body, err := json.Marshal(ask)
+	if err != nil {
+		return Request{}, fmt.Errorf("encode prompt: %w", err)
+	}
+	return Request{Path: path, Body: body}, nil
 }
 
 // A Message is one turn of a conversation.

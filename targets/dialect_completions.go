@@ -18,22 +18,18 @@ func (OpenAICompletions) Name() string { return "openai-completions" }
 // messages' text with a blank line between two, and without their roles: what
 // stands for those is a matter of each model's template, which is not applied
 // here. So each turn's prompt begins with the one before it, as prefix caches need.
-func (OpenAICompletions) Encode(p Prompt) (path string, body []byte, err error) {
+func (OpenAICompletions) Encode(p Prompt) (Request, error) {
 	texts := make([]string, len(p.Messages))
 	for i, m := range p.Messages {
 		texts[i] = m.Content
 	}
-	body, err = json.Marshal(map[string]any{
+	return p.request("/v1/completions", map[string]any{
 		"model":          p.Model,
 		"prompt":         strings.Join(texts, "\n\n"),
 		"max_tokens":     p.MaxTokens,
 		"stream":         true,
 		"stream_options": map[string]bool{"include_usage": true},
 	})
-	if err != nil {
-		return "", nil, fmt.Errorf("encode prompt: %w", err)
-	}
-	return "/v1/completions", body, nil
 }
 
 // Headers has the key as a bearer token.

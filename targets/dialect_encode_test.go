@@ -55,9 +55,9 @@ func TestEncode(t *testing.T) {
 			`{"messages":[{"role":"user","content":"a \"b\"\n"}],"model":"m","options":{"num_predict":7},"stream":true}`,
 		},
 	} {
-		path, body, err := tt.dialect.Encode(targets.Prompt{Model: "m", MaxTokens: 7, Messages: tt.messages})
-		if err != nil || path != tt.path || string(body) != tt.body {
-			t.Errorf("%s: Encode(%v) = %q, %s, %v\nwant %q, %s", tt.dialect.Name(), tt.messages, path, body, err, tt.path, tt.body)
+		r, err := tt.dialect.Encode(targets.Prompt{Model: "m", MaxTokens: 7, Messages: tt.messages})
+		if err != nil || r.Path != tt.path || string(r.Body) != tt.body {
+			t.Errorf("%s: Encode(%v) = %q, %s, %v\nwant %q, %s", tt.dialect.Name(), tt.messages, r.Path, r.Body, err, tt.path, tt.body)
 		}
 	}
 }

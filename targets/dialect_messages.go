@@ -18,7 +18,7 @@ func (AnthropicMessages) Name() string { return "anthropic-messages" }
 
 // Encode asks for one streamed answer of at most p.MaxTokens. System messages have
 // a field of their own here, where they stand with a blank line between two.
-func (AnthropicMessages) Encode(p Prompt) (path string, body []byte, err error) {
+func (AnthropicMessages) Encode(p Prompt) (Request, error) {
 	var system []string
 	turns := make([]Message, 0, len(p.Messages))
 	for _, m := range p.Messages {
@@ -37,10 +37,7 @@ func (AnthropicMessages) Encode(p Prompt) (path string, body []byte, err error) 
 	if len(system) > 0 {
 		ask["system"] = strings.Join(system, "\n\n")
 	}
-	if body, err = json.Marshal(ask); err != nil {
-		return "", nil, fmt.Errorf("encode prompt: %w", err)
-	}
-	return "/v1/messages", body, nil
+	return p.request("/v1/messages", ask)
 }
 
 // Headers has the key under its own name, and the version of the API, without which Anthropic

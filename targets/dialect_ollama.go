@@ -15,17 +15,13 @@ type OllamaChat struct{}
 func (OllamaChat) Name() string { return "ollama-chat" }
 
 // Encode asks for one streamed answer of at most p.MaxTokens.
-func (OllamaChat) Encode(p Prompt) (path string, body []byte, err error) {
-	body, err = json.Marshal(map[string]any{
+func (OllamaChat) Encode(p Prompt) (Request, error) {
+	return p.request("/api/chat", map[string]any{
 		"model":    p.Model,
 		"messages": p.Messages,
 		"stream":   true,
 		"options":  map[string]int{"num_predict": p.MaxTokens},
 	})
-	if err != nil {
-		return "", nil, fmt.Errorf("encode prompt: %w", err)
-	}
-	return "/api/chat", body, nil
 }
 
 // Headers has the key as a bearer token, which proxies before an Ollama ask for.

@@ -20,18 +20,14 @@ func (OpenAIChat) Name() string { return "openai-chat" }
 // Encode asks for one streamed answer of at most p.MaxTokens. It says max_tokens:
 // llama.cpp and Ollama ignore max_completion_tokens and never end. It asks for nothing
 // that only some servers know.
-func (OpenAIChat) Encode(p Prompt) (path string, body []byte, err error) {
-	body, err = json.Marshal(map[string]any{
+func (OpenAIChat) Encode(p Prompt) (Request, error) {
+	return p.request("/v1/chat/completions", map[string]any{
 		"model":          p.Model,
 		"messages":       p.Messages,
 		"max_tokens":     p.MaxTokens,
 		"stream":         true,
 		"stream_options": map[string]bool{"include_usage": true},
 	})
-	if err != nil {
-		return "", nil, fmt.Errorf("encode prompt: %w", err)
-	}
-	return "/v1/chat/completions", body, nil
 }
 
 // Headers has the key as a bearer token.

@@ -18,18 +18,14 @@ type OpenAIResponses struct{}
 func (OpenAIResponses) Name() string { return "openai-responses" }
 
 // Encode asks for one streamed answer of at most p.MaxTokens, which the server shall not store.
-func (OpenAIResponses) Encode(p Prompt) (path string, body []byte, err error) {
-	body, err = json.Marshal(map[string]any{
+func (OpenAIResponses) Encode(p Prompt) (Request, error) {
+	return p.request("/v1/responses", map[string]any{
 		"model":             p.Model,
 		"input":             p.Messages,
 		"max_output_tokens": p.MaxTokens,
 		"stream":            true,
 		"store":             false,
 	})
-	if err != nil {
-		return "", nil, fmt.Errorf("encode prompt: %w", err)
-	}
-	return "/v1/responses", body, nil
 }
 
 // Headers has the key as a bearer token.

@@ -173,7 +173,7 @@ func (b *bench) open(ctx context.Context) (err error) {
 		b.attack, err = attacks.New(attacks.Config{
 			Endpoint: targets.Endpoint{URL: b.server.URL, Labels: map[string]targets.Label{stampLabel: {Header: perfect.Header}}},
 			Profile:  attacks.Profile{Constant: &attacks.Constant{Rate: b.rate}},
-			Workload: attacks.Workload{PromptTokens: b.prompt, OutputTokens: b.cfg.Tokens},
+			Workload: attacks.Workload{{PromptTokens: attacks.Length{Fixed: b.prompt}, OutputTokens: attacks.Length{Fixed: b.cfg.Tokens}}},
 			Clients:  []attacks.Client{{Deadline: 2*b.cfg.mean() + patience}},
 			Clock:    b.clock, Sink: b, Run: "calibrate",
 		})

@@ -141,17 +141,9 @@ func loadConfig(c *cli.Context) (cfg attacks.Config, err error) {
 
 func parseWorkload(text string) (attacks.Workload, error) {
 	if strings.TrimSpace(text) == "" {
-		return attacks.Workload{}, fmt.Errorf("--workload is empty: write %s", attacks.ChatShort)
+		return nil, fmt.Errorf("--workload is empty: write %s", attacks.ChatShort)
 	}
-	w, err := experiments.ParseWorkload("--workload", text)
-	if err != nil {
-		return w, err
-	}
-	var errs []error
-	for _, err := range w.Validate() {
-		errs = append(errs, fmt.Errorf("--workload: %w", err))
-	}
-	return w, errors.Join(errs...)
+	return experiments.ParseWorkload("--workload", text)
 }
 
 // parseProfile reads YAML, and says how to give it that of a file.

@@ -1,0 +1,145 @@
+package attacks
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/failwhale/failwhale/targets"
+)
+
+// A door is one endpoint as the attack's clients use it: its wire formats, its connections, its labels.
+type door struct {
+	name   string // as a client's failover calls it; "": the endpoint of the attack
+	url    string // of the first route; for messages
+	model  string // where the workload names none
+	labels map[string]targets.Label
+	routes []route // one for each class of the workload
+	pools  []*pool // one for each client; those who connect in the same way share one
+}
+
+// A route is how requests of one class are asked at a door.
+type route struct {
+	dialect targets.Dialect
+	heads   [][]byte // each client's request up to the content length
+}
+
+// newDoor looks at an endpoint. Its error names everything that is wrong at once, and holds no secret.
+func (cfg *Config) newDoor(name string, e targets.Endpoint, clients []Client) (*door, error) {
+	dialect, err := cfg.Dialect, error(nil)
+	if dialect == nil {
+		dialect, err = targets.DialectNamed(e.Dialect)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := &door{name: name, model: cmp.Or(e.Model, "default"), labels: e.Labels}
+	rt := route{dialect: dialect}
+	probe, err := dialect.Encode(targets.Prompt{Model: d.model, MaxTokens: 1})
+	errs := []error{err}
+	u, err := targets.JoinURL(e.URL, probe.Path)
+	errs = append(errs, err)
+	roots, err := trust(e.CA)
+	errs = append(errs, err)
+	switch err := errors.Join(errs...); {
+	case err != nil:
+		return nil, err
+	case u.User != nil:
+		return nil, errors.New("url holds a user or a password: write key: ${NAME} or headers instead")
+	}
+	d.url = u.String()
+	shared := newPool(u, roots, cfg.Clock, newDialer().DialContext)
+	shared.proxy = proxyNote(u.Scheme, cfg.LookupEnv)
+	for i := range clients {
+		head, err := cfg.head(&e, dialect, probe.ContentType, u, &clients[i])
+		errs = append(errs, err)
+		rt.heads = append(rt.heads, head)
+		d.pools = append(d.pools, shared)
+	}
+	d.routes = append(d.routes, rt)
+	return d, errors.Join(errs...)
+}
+
+// close ends the connections that are idle, and those that are still to come back.
+func (d *door) close() {
+	for _, p := range d.pools {
+		p.close()
+	}
+}
+
+// request writes a turn as it goes over the wire to d.
+func (d *door) request(t *turn) ([]byte, error) {
+	rt := &d.routes[t.class]
+	asked, err := rt.dialect.Encode(t.ask)
+	if err != nil {
+		return nil, err
+	}
+	head := rt.heads[t.client]
+	request := make([]byte, 0, len(head)+len(asked.Body)+16)
+	request = append(request, head...)
+	request = strconv.AppendInt(request, int64(len(asked.Body)), 10)
+	return append(append(request, "\r\n\r\n"...), asked.Body...), nil
+}
+
+// head writes a client's request up to the content length. Nothing of vegeta's is in it. A header of the
+// endpoint's wins over the dialect's of the same name, but for the one that carries the key.
+func (cfg *Config) head(e *targets.Endpoint, d targets.Dialect, contentType string, u *url.URL, c *Client) ([]byte, error) {
+	key, err := expand(cmp.Or(c.Key, e.Keys[c.Tier], e.Key), cfg.LookupEnv)
+	errs := []error{prefix("key", err)}
+	if !httpguts.ValidHeaderFieldValue(key) {
+		errs = append(errs, errors.New("key has control characters"))
+	}
+	h := http.Header{"User-Agent": {"failwhale"}}
+	unkeyed, keyed := d.Headers(""), d.Headers(key)
+	for name, value := range unkeyed {
+		h.Set(name, value)
+	}
+	written := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
+		value, err := expand(e.Headers[name], cfg.LookupEnv)
+		errs = append(errs, prefix("header "+name, err), checkHeader(name, value))
+		canonical := http.CanonicalHeaderKey(name)
+		if other, twice := written[canonical]; twice {
+			errs = append(errs, fmt.Errorf("headers %q and %q are the same one: remove one", other, name))
+		}
+		written[canonical] = name
+		h[canonical] = []string{value}
+	}
+	for name, value := range keyed {
+		if unkeyed[name] == value {
+			continue
+		}
+		if other, twice := written[http.CanonicalHeaderKey(name)]; twice {
+			errs = append(errs, fmt.Errorf("header %q and the key say the same thing: remove one", other))
+		}
+		h.Set(name, value)
+	}
+	ascii, err := httpguts.PunycodeHostPort(u.Host)
+	errs = append(errs, err)
+	var b strings.Builder
+	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\n", u.RequestURI(), ascii)
+	errs = append(errs, h.Write(&b))
+	fmt.Fprintf(&b, "Content-Type: %s\r\nAccept: %s\r\nAccept-Encoding: identity\r\nContent-Length: ",
+		cmp.Or(contentType, "application/json"), mediaType(d.Framing()))
+	return []byte(b.String()), errors.Join(errs...)
+}
+
+// mediaType is how a stream of that framing is called.
+func mediaType(f targets.Framing) string {
+	switch f {
+	case targets.Lines:
+		return "application/x-ndjson"
+	case targets.Whole:
+		return "application/json"
+	default:
+		return "text/event-stream"
+	}
+}
