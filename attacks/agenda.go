@@ -25,6 +25,7 @@ type turn struct {
 	nonce   string
 	ask     targets.Prompt // what it asks; without its messages, unless they are needed again
 	request []byte         // as it goes over the wire to the first door; nil once that is not needed again
+	fresh   bool           // it goes on a connection of its own that was not there before
 	closed  bool           // of a closed loop: it is due when it is sent
 }
 

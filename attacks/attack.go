@@ -140,7 +140,8 @@ func (a *Attack) write(phase results.Phase, from Arrival, k, index uint64) (*tur
 	first := a.doors[0]
 	t := &turn{
 		index: index, phase: phase, client: j.client, seed: j.seed, nonce: a.nonces.of(index), closed: a.agenda.loop != nil,
-		ask: targets.Prompt{Model: first.model, MaxTokens: j.output},
+		fresh: a.load.schedule.profile.at(from.Part).Herd != nil,
+		ask:   targets.Prompt{Model: first.model, MaxTokens: j.output},
 	}
 	t.ask.Messages = a.prompt(phase, j, t.nonce)
 	var err error

@@ -27,6 +27,8 @@ type Profile struct {
 	Step *Step `yaml:"step" json:"step,omitempty"`
 	// Spike sends for a while, and nothing before and after. Optional.
 	Spike *Spike `yaml:"spike" json:"spike,omitempty"`
+	// Herd comes back all at once, on new connections, and once. Optional.
+	Herd *Herd `yaml:"herd" json:"herd,omitempty"`
 	// Sine swings about a rate: a day in minutes. Optional.
 	Sine *Sine `yaml:"sine" json:"sine,omitempty"`
 	// Concurrency is a closed loop: users who each wait for their answer. Optional, and never with Plus.
@@ -51,7 +53,7 @@ type Part struct {
 
 // ProfileKinds returns the keys of a profile of which exactly one is set.
 func ProfileKinds() []string {
-	return []string{"constant", "poisson", "gamma", "ramp", "step", "spike", "sine", "concurrency", "trace"}
+	return []string{"constant", "poisson", "gamma", "ramp", "step", "spike", "herd", "sine", "concurrency", "trace"}
 }
 
 // A kind is one way for requests to be due.
@@ -77,6 +79,7 @@ func (p Profile) kinds() (set []kind, names []string) {
 	add(p.Ramp != nil, p.Ramp, "ramp")
 	add(p.Step != nil, p.Step, "step")
 	add(p.Spike != nil, p.Spike, "spike")
+	add(p.Herd != nil, p.Herd, "herd")
 	add(p.Sine != nil, p.Sine, "sine")
 	add(p.Concurrency != nil, p.Concurrency, "concurrency")
 	add(p.Trace != nil, p.Trace, "trace")
@@ -202,7 +205,7 @@ func (p Profile) Begins() time.Duration {
 // Missed says what a phase of a length has no time for of p's base: "is cut off: it lasts until 12s". "": nothing.
 func (p Profile) Missed(length time.Duration) string {
 	switch k := p.base().(type) {
-	case *Spike:
+	case *Spike, *Herd:
 		if k.span() > length {
 			return fmt.Sprintf("is cut off: it lasts until %s", k.span())
 		}
@@ -286,6 +289,14 @@ func (p Profile) Expected(phase results.Phase, seed uint64, length time.Duration
 		}
 	}
 	return n, nil
+}
+
+// at is the base, or the part with that place in Plus.
+func (p *Profile) at(part int) *Profile {
+	if part == 0 {
+		return p
+	}
+	return &p.Plus[part-1].Profile
 }
 
 // all gives the base and the parts of a phase, each alone, by their places.

@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -25,6 +26,7 @@ var (
 	_ paced = (*Ramp)(nil)
 	_ paced = (*Step)(nil)
 	_ paced = (*Spike)(nil)
+	_ paced = (*Herd)(nil)
 	_ paced = (*Sine)(nil)
 	_ kind  = (*Concurrency)(nil)
 	_ kind  = (*Trace)(nil)
@@ -294,6 +296,53 @@ func (s Spike) curve() curve {
 }
 
 func (s Spike) gaps(rng *rand.Rand) func() float64 { return poissonUnless(s.Even, rng) }
+
+// Herd is so many users who come back at once, as they do after an outage: each sends one request, on a connection
+// of its own that was not there before. They come evenly spaced.
+type Herd struct {
+	// Users is how many they are. Required.
+	Users int `yaml:"users" json:"users"`
+	// At is when the first one comes. Optional; default at once.
+	At time.Duration `yaml:"at" json:"at,omitempty"`
+	// Within is how long they all take. Optional; default 1s.
+	Within time.Duration `yaml:"within" json:"within,omitempty"`
+}
+
+// herdWithin: who waits for a service to come back finds out within a health check's or a client's usual second.
+const herdWithin = time.Second
+
+// Validate returns what is wrong with h, or nil.
+func (h Herd) Validate() []error {
+	var errs []error
+	if h.Users < 1 || h.Users > maxUsers {
+		errs = append(errs, fmt.Errorf("users %d is not between 1 and %d: write 500", h.Users, maxUsers))
+	}
+	if h.At < 0 {
+		errs = append(errs, fmt.Errorf("at %s is negative: write 5s", h.At))
+	}
+	if h.Within < 0 {
+		errs = append(errs, fmt.Errorf("within %s is negative: write 1s", h.Within))
+	}
+	return errs
+}
+
+func (h Herd) within() time.Duration { return cmp.Or(h.Within, herdWithin) }
+
+// String says it in words.
+func (h Herd) String() string {
+	return fmt.Sprintf("herd of %d users at %s within %s", h.Users, h.At, h.within())
+}
+func (h Herd) span() time.Duration            { return h.At + h.within() }
+func (h Herd) ends() bool                     { return true }
+func (h Herd) gaps(*rand.Rand) func() float64 { return nil }
+
+func (h Herd) curve() curve {
+	rate := Rate(float64(h.Users) / h.within().Seconds())
+	c := &pieces{}
+	c.add(0, 0, h.At)
+	c.add(rate, rate, h.within())
+	return c.stay(0)
+}
 
 // Sine is an open loop whose rate swings about a mean, upwards first: a day in minutes. Its requests are as
 // random as those of Poisson.

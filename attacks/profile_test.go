@@ -299,6 +299,7 @@ func TestProfileValidate(t *testing.T) {
 		{"no steps", attacks.Profile{Step: &attacks.Step{}}, "has no rate"},
 		{"step for no time", attacks.Profile{Step: &attacks.Step{Steps: []attacks.Level{{Rate: 1}, {Rate: 1}}}}, "steps[0].for"},
 		{"spike for no time", attacks.Profile{Spike: &attacks.Spike{Rate: rate, At: -1}}, "for is no time"},
+		{"herd of nobody", attacks.Profile{Herd: &attacks.Herd{At: -1, Within: -1}}, "users 0 is not between 1 and 100000: write 500; herd: at -1ns is negative: write 5s; herd: within -1ns"},
 		{"deep sine", attacks.Profile{Sine: &attacks.Sine{Rate: 1, Amplitude: 2, Period: 1}}, "amplitude 2/s"},
 		{"sine without period", attacks.Profile{Sine: &attacks.Sine{Rate: 1, Amplitude: 1}}, "period"},
 		{"nobody", attacks.Profile{Concurrency: &attacks.Concurrency{}}, "users 0"},
@@ -346,6 +347,7 @@ func TestProfileDescribesItself(t *testing.T) {
 			attacks.Profile{Step: &attacks.Step{Steps: []attacks.Level{{Rate: 1, For: time.Second}, {Rate: 2, For: time.Minute}}}},
 			"1/s for 1s, then 2/s", 61 * time.Second, false,
 		},
+		{attacks.Profile{Herd: &attacks.Herd{Users: 5, At: time.Minute}}, "herd of 5 users at 1m0s within 1s", 61 * time.Second, true},
 		{attacks.Profile{Sine: &attacks.Sine{Rate: 5, Amplitude: 2, Period: time.Hour}}, "5/s ± 2/s sine of 1h0m0s", time.Hour, false},
 		{attacks.Profile{Concurrency: &attacks.Concurrency{Users: 3, Ramp: time.Second}}, "closed loop of 3 users over 1s", 0, false},
 		{

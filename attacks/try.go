@@ -52,7 +52,7 @@ func (r *runner) attempt(ctx context.Context, turn *turn, d *door) *try {
 	watch := watchIdle(r.clients[turn.client].Idle, r.clock, cancel)
 	defer watch.stop()
 	pool := d.pools[turn.client]
-	for fresh := false; ; fresh = true {
+	for fresh := turn.fresh; ; fresh = true {
 		l, err := pool.get(ctx, fresh)
 		if err != nil {
 			r.failConnect(ctx, t, err)

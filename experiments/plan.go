@@ -146,6 +146,7 @@ func shapes() map[reflect.Type]shape {
 		reflect.TypeFor[attacks.Step]():       {required: []string{"steps"}},
 		reflect.TypeFor[attacks.Level]():      {required: []string{"rate"}},
 		reflect.TypeFor[attacks.Spike]():      {required: []string{"rate", "for"}},
+		reflect.TypeFor[attacks.Herd]():       {required: []string{"users"}},
 		reflect.TypeFor[attacks.Sine]():       {required: []string{"rate", "amplitude", "period"}},
 		reflect.TypeFor[attacks.Trace]():      {required: []string{"file"}},
 		reflect.TypeFor[targets.Spec]():       {oneOf: []string{"reference", "attach", "endpoints"}},
