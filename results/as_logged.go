@@ -15,6 +15,7 @@ func (s *Sample) AsLogged(chunks []Chunk) Sample {
 	c.Due, c.Sent, c.Done = logTime(s.Due), logTime(s.Sent), logTime(s.Done)
 	c.FirstByte, c.Role = logTime(s.FirstByte), logTime(s.Role)
 	c.Error, c.Finish, c.Usage.Source = logText(s.Error), logText(s.Finish), UsageSource(logText(string(s.Usage.Source)))
+	c.Left = Left(logText(string(s.Left)))
 	c.Labels = logLabels(s.Labels)
 	c.Chunks, c.Attempts = nil, nil
 	if len(s.Chunks) > 0 {
@@ -25,6 +26,7 @@ func (s *Sample) AsLogged(chunks []Chunk) Sample {
 	}
 	for _, a := range s.Attempts {
 		a.Sent, a.Done, a.Error = logTime(a.Sent), logTime(a.Done), logText(a.Error)
+		a.Endpoint = logText(a.Endpoint)
 		c.Attempts = append(c.Attempts, a)
 	}
 	return c

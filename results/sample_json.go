@@ -18,7 +18,11 @@ import (
 //	           Each was rounded as an absolute time first, so that no error adds up
 //	tokens     pairs: how many chunks of one token lie between, then the tokens of the next chunk
 //	coalesced  for each coalesced chunk, how many others lie between it and the one before
-//	usage, status, outcome, error, finish, attempts, reconnects, labels   as in Sample
+//	conversation, turn   as in Sample; a request of the conversation that began with request 0 has a turn alone
+//	usage, status, outcome, error, finish, attempts, bytes, unstreamed, echoed, left, reconnects, labels   as in Sample
+//
+// Attempts have outcome, sent, done, status, error, endpoint, hedge, prompt and output, as in Attempt. What is 0, false
+// or empty is left out, so that a request costs only what was asked of it.
 //
 // Differences instead of indices, because the same few digits over and over
 // compress to almost nothing. It is written by hand, so that the log appends it
@@ -43,23 +47,29 @@ func logTime(d time.Duration) time.Duration {
 func logChunk(at time.Duration) time.Duration { return at.Round(chunkUnit) }
 
 type sampleJSON struct {
-	Index      uint64        `json:"n"`
-	Due        micros        `json:"due"`
-	Sent       micros        `json:"sent"`
-	Done       micros        `json:"done"`
-	FirstByte  micros        `json:"first_byte"`
-	Role       micros        `json:"role"`
-	At         ints          `json:"at"`
-	Tokens     ints          `json:"tokens"`
-	Coalesced  ints          `json:"coalesced"`
-	Usage      usageJSON     `json:"usage"`
-	Status     int           `json:"status"`
-	Outcome    Outcome       `json:"outcome"`
-	Error      string        `json:"error"`
-	Finish     string        `json:"finish"`
-	Attempts   []attemptJSON `json:"attempts"`
-	Reconnects int           `json:"reconnects"`
-	Labels     Labels        `json:"labels"`
+	Index        uint64        `json:"n"`
+	Due          micros        `json:"due"`
+	Sent         micros        `json:"sent"`
+	Done         micros        `json:"done"`
+	FirstByte    micros        `json:"first_byte"`
+	Role         micros        `json:"role"`
+	At           ints          `json:"at"`
+	Tokens       ints          `json:"tokens"`
+	Coalesced    ints          `json:"coalesced"`
+	Usage        usageJSON     `json:"usage"`
+	Status       int           `json:"status"`
+	Outcome      Outcome       `json:"outcome"`
+	Error        string        `json:"error"`
+	Finish       string        `json:"finish"`
+	Attempts     []attemptJSON `json:"attempts"`
+	Bytes        int64         `json:"bytes"`
+	Conversation uint64        `json:"conversation"`
+	Turn         int           `json:"turn"`
+	Unstreamed   bool          `json:"unstreamed"`
+	Echoed       bool          `json:"echoed"`
+	Left         Left          `json:"left"`
+	Reconnects   int           `json:"reconnects"`
+	Labels       Labels        `json:"labels"`
 }
 
 type usageJSON struct {
@@ -71,11 +81,15 @@ type usageJSON struct {
 }
 
 type attemptJSON struct {
-	Sent    micros  `json:"sent"`
-	Done    micros  `json:"done"`
-	Status  int     `json:"status"`
-	Outcome Outcome `json:"outcome"`
-	Error   string  `json:"error"`
+	Sent     micros  `json:"sent"`
+	Done     micros  `json:"done"`
+	Status   int     `json:"status"`
+	Outcome  Outcome `json:"outcome"`
+	Error    string  `json:"error"`
+	Endpoint string  `json:"endpoint"`
+	Hedge    bool    `json:"hedge"`
+	Prompt   int     `json:"prompt"`
+	Output   int     `json:"output"`
 }
 
 // micros is a time in the log, in microseconds.
@@ -144,21 +158,36 @@ func (s *Sample) appendJSON(b []byte) []byte {
 	b = appendString(b, `,"outcome":`, s.Outcome.String())
 	b = appendText(b, `,"error":`, s.Error)
 	b = appendText(b, `,"finish":`, s.Finish)
-	for i, a := range s.Attempts {
+	b = appendAttempts(b, s.Attempts)
+	b = appendInt(b, `,"bytes":`, s.Bytes)
+	b = appendUint(b, `,"conversation":`, s.Conversation)
+	b = appendInt(b, `,"turn":`, s.Turn)
+	b = appendTrue(b, `,"unstreamed":true`, s.Unstreamed)
+	b = appendTrue(b, `,"echoed":true`, s.Echoed)
+	b = appendText(b, `,"left":`, string(s.Left))
+	b = appendInt(b, `,"reconnects":`, s.Reconnects)
+	b = appendLabels(b, s.Labels)
+	return append(b, '}')
+}
+
+func appendAttempts(b []byte, attempts []Attempt) []byte {
+	if len(attempts) == 0 {
+		return b
+	}
+	for i, a := range attempts {
 		b = append(b, [...]string{`,"attempts":[`, `,`}[min(i, 1)]...)
 		b = appendString(b, `{"outcome":`, a.Outcome.String())
 		b = appendTime(b, `,"sent":`, a.Sent)
 		b = appendTime(b, `,"done":`, a.Done)
 		b = appendInt(b, `,"status":`, a.Status)
 		b = appendText(b, `,"error":`, a.Error)
+		b = appendText(b, `,"endpoint":`, a.Endpoint)
+		b = appendTrue(b, `,"hedge":true`, a.Hedge)
+		b = appendInt(b, `,"prompt":`, a.Prompt)
+		b = appendInt(b, `,"output":`, a.Output)
 		b = append(b, '}')
 	}
-	if len(s.Attempts) > 0 {
-		b = append(b, ']')
-	}
-	b = appendInt(b, `,"reconnects":`, s.Reconnects)
-	b = appendLabels(b, s.Labels)
-	return append(b, '}')
+	return append(b, ']')
 }
 
 func appendChunks(b []byte, chunks []Chunk) []byte {
@@ -260,12 +289,28 @@ func appendTime(b []byte, key string, d time.Duration) []byte {
 	return strconv.AppendInt(b, int64(logTime(d)/timeUnit), 10)
 }
 
-func appendInt(b []byte, key string, n int) []byte {
+func appendInt[N int | int64](b []byte, key string, n N) []byte {
 	if n == 0 {
 		return b
 	}
 	b = append(b, key...)
 	return strconv.AppendInt(b, int64(n), 10)
+}
+
+func appendUint(b []byte, key string, n uint64) []byte {
+	if n == 0 {
+		return b
+	}
+	b = append(b, key...)
+	return strconv.AppendUint(b, n, 10)
+}
+
+// appendTrue appends a whole field, or nothing.
+func appendTrue(b []byte, field string, is bool) []byte {
+	if !is {
+		return b
+	}
+	return append(b, field...)
 }
 
 func appendText(b []byte, key, text string) []byte {
@@ -301,10 +346,12 @@ func (s *Sample) UnmarshalJSON(text []byte) error {
 		Index: j.Index, Due: j.Due.duration(), Sent: j.Sent.duration(), Done: j.Done.duration(),
 		FirstByte: j.FirstByte.duration(), Role: j.Role.duration(), Usage: Usage(j.Usage), Status: j.Status,
 		Outcome: j.Outcome, Error: j.Error, Finish: j.Finish, Reconnects: j.Reconnects, Labels: j.Labels,
+		Bytes: j.Bytes, Conversation: j.Conversation, Turn: j.Turn, Unstreamed: j.Unstreamed, Echoed: j.Echoed, Left: j.Left,
 	}
 	for _, a := range j.Attempts {
 		s.Attempts = append(s.Attempts, Attempt{
 			Sent: a.Sent.duration(), Done: a.Done.duration(), Status: a.Status, Outcome: a.Outcome, Error: a.Error,
+			Endpoint: a.Endpoint, Hedge: a.Hedge, Prompt: a.Prompt, Output: a.Output,
 		})
 	}
 	var err error

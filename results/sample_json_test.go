@@ -28,7 +28,9 @@ func fullSample() *results.Sample {
 		Attempts: []results.Attempt{
 			{Sent: 15 * time.Second, Done: 15010 * ms, Status: 503, Outcome: results.HTTPStatus, Error: "busy"},
 			{Sent: 15020 * ms, Done: 15030 * ms, Outcome: results.Connect},
+			{Sent: 15030 * ms, Outcome: results.Cancelled, Endpoint: "east \u2028", Hedge: true, Prompt: 100, Output: 5},
 		},
+		Bytes: 1 << 40, Conversation: 1<<64 - 1, Turn: 3, Unstreamed: true, Echoed: true, Left: results.LeftTime,
 		Reconnects: 2, Labels: results.Labels{"tier": "paid", "region": "east", "über": "a\tb"},
 	}
 }
@@ -48,7 +50,9 @@ func TestSampleJSON(t *testing.T) {
 				`"usage":{"source":"server","prompt":100,"cached":64,"output":8,"reasoning":2},` +
 				`"status":200,"outcome":"stream_error","error":"engine said \"no\"\n\u003coom\u003e é","finish":"length",` +
 				`"attempts":[{"outcome":"http_status","sent":15000000,"done":15010000,"status":503,"error":"busy"},` +
-				`{"outcome":"connect","sent":15020000,"done":15030000}],` +
+				`{"outcome":"connect","sent":15020000,"done":15030000},` +
+				`{"outcome":"cancelled","sent":15030000,"endpoint":"east \u2028","hedge":true,"prompt":100,"output":5}],` +
+				`"bytes":1099511627776,"conversation":18446744073709551615,"turn":3,"unstreamed":true,"echoed":true,"left":"time",` +
 				`"reconnects":2,"labels":{"region":"east","tier":"paid","über":"a\tb"}}`,
 		},
 	} {
@@ -125,6 +129,7 @@ func FuzzSampleJSON(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(text)
+	f.Add([]byte(`{"bytes":-1,"turn":-2,"conversation":1,"left":"\xff","echoed":false,"attempts":[{"hedge":true}]}`))
 	f.Add([]byte(`{"n":1,"at":[5,-2],"tokens":[0,0]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var once, twice results.Sample
@@ -152,7 +157,8 @@ func streamed(rng *rand.Rand, n int, jitter time.Duration) *results.Sample {
 	at := sent + time.Duration(float64(120*ms)*rng.ExpFloat64())
 	s := &results.Sample{
 		Index: rng.Uint64N(6000), Due: due, Sent: sent, FirstByte: at - ms, Status: 200, Outcome: results.Complete, Finish: "length",
-		Usage:  results.Usage{Prompt: 30 + rng.IntN(300), Output: n, Source: results.UsageServer},
+		Usage: results.Usage{Prompt: 30 + rng.IntN(300), Output: n, Source: results.UsageServer},
+		Bytes: int64(180*n + rng.IntN(2*n+1)), Echoed: true,
 		Labels: results.Labels{"tier": [...]string{"paid", "free"}[rng.IntN(2)], "region": [...]string{"east", "west", "central"}[rng.IntN(3)]},
 	}
 	for range n {
@@ -199,7 +205,7 @@ func TestAsLoggedIsWhatTheLogGivesBack(t *testing.T) {
 		odd.Chunks[i].At = time.Duration(i+1)*time.Second + at()/1e6
 	}
 	odd.Error, odd.Finish, odd.Usage.Source = "cut in \xe2\x82", "\xff", "ser\xfever"
-	odd.Attempts[0].Sent, odd.Attempts[0].Error = at(), "\x80 \u2028"
+	odd.Attempts[0].Sent, odd.Attempts[0].Error, odd.Attempts[1].Endpoint, odd.Left = at(), "\x80 \u2028", "ea\xffst", "\xfe"
 	odd.Labels = results.Labels{"a\xff": "1", "a\xfe": "2", "b": "\xffx", "c": "plain"}
 	room := make([]results.Chunk, 0, 1)
 	for name, s := range map[string]*results.Sample{
