@@ -21,6 +21,8 @@ import (
 type Config struct {
 	// Endpoint is where the load goes. Required.
 	Endpoint targets.Endpoint
+	// Name of Endpoint, as samples of clients that fail over call it. Optional; default "endpoint".
+	Name string
 	// Dialect it speaks. Optional; default the one that Endpoint.Dialect names.
 	Dialect targets.Dialect
 	// Profile, Workload and Clients are the load. Profile is required; no Clients is one with its defaults.

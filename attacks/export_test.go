@@ -70,7 +70,7 @@ func (a *Attack) intake(ctx context.Context, streams int, read func(*runner, con
 }
 
 func (r *runner) judged(ctx context.Context, turn *turn) (int, error) {
-	t := r.attempt(ctx, turn, r.doors[0])
+	t := r.attempt(ctx, turn, r.doors[0], nil)
 	if t.outcome != results.Complete {
 		return 0, fmt.Errorf("%s: %s", t.outcome, t.err)
 	}

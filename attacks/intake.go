@@ -19,7 +19,8 @@ type intake struct {
 	plain    targets.Delta // of ReadWhole
 	guard    *guard
 	received func(tokens int)
-	counter  *counter // nil: the model is not known
+	arrived  func(counted int) // called after each chunk with the tokens so far, by who reads; nil: nobody waits for them
+	counter  *counter          // nil: the model is not known
 	// summarizes: what the server counts of reasoning may be more than it shows, and it does not say how much.
 	summarizes bool
 
@@ -153,5 +154,8 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 	}
 	if in.counter != nil && len(in.text)+n <= maxKept {
 		in.text = append(append(append(in.text, d.Reasoning...), d.Text...), d.Tool...)
+	}
+	if in.arrived != nil {
+		in.arrived(in.counted)
 	}
 }

@@ -81,7 +81,7 @@ func (r *runner) serve(turn *turn) *results.Sample {
 	defer cancel()
 	var jitter *rand.Rand
 	for {
-		t := r.attempt(ctx, turn, r.doors[0])
+		t := r.attempt(ctx, turn, r.doors[0], nil)
 		s.Reconnects += t.reconnects
 		retry := len(s.Attempts)
 		if retry < client.Retries && t.mayRetry() {

@@ -18,9 +18,11 @@ import (
 
 // Causes for which we end a request ourselves.
 var (
-	errDeadline  = errors.New("the client's deadline passed")
-	errIdle      = errors.New("nothing arrived for as long as the client waits")
-	errCancelled = errors.New("the run was cancelled")
+	errDeadline   = errors.New("the client's deadline passed")
+	errFirstToken = errors.New("the first token did not come for as long as the client waits")
+	errIdle       = errors.New("nothing arrived for as long as the client waits")
+	errOvertaken  = errors.New("the first token of the other one came first")
+	errCancelled  = errors.New("the run was cancelled")
 )
 
 // maxErrorBody is how much of a refusal is read. It covers any JSON error; of an HTML page it is enough.
@@ -34,7 +36,9 @@ type try struct {
 	reconnects            int
 	outcome               results.Outcome
 	err                   string
-	in                    *intake // nil: no 2xx began
+	cause                 error             // why we ended it ourselves; nil: we did not
+	in                    *intake           // nil: no 2xx began
+	arrived               func(counted int) // of who waits for its tokens: see intake. Nil: nobody
 	// lost classifies a failure of the exchange, ours or the connection's. Whatever carries the exchange sets it.
 	lost func(ctx context.Context, err error)
 }
@@ -44,9 +48,9 @@ func (t *try) fail(o results.Outcome, format string, args ...any) {
 	t.outcome, t.err = o, fmt.Sprintf(format, args...)
 }
 
-// attempt makes one try at a turn, at a door, and returns it classified.
-func (r *runner) attempt(ctx context.Context, turn *turn, d *door) *try {
-	t := &try{sent: r.clock.Now()}
+// attempt makes one try at a turn, at a door, and returns it classified. arrived hears of its tokens; nil: nobody does.
+func (r *runner) attempt(ctx context.Context, turn *turn, d *door, arrived func(counted int)) *try {
+	t := &try{sent: r.clock.Now(), arrived: arrived}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := watchIdle(r.clients[turn.client].Idle, r.clock, cancel)
@@ -113,6 +117,7 @@ func (r *runner) receive(ctx context.Context, t *try, turn *turn, d *door, resp 
 	default:
 		turn.request = nil // a stream that began is never asked for again
 		t.in = r.newIntake(turn, d, st)
+		t.in.arrived = t.arrived
 		err = t.in.read(b)
 		t.judge(ctx, dialect.Terminal(), err)
 	}
@@ -161,13 +166,16 @@ func (t *try) failIO(ctx context.Context, tap *tap, err error) {
 // failCause reports whether we ended the request ourselves, and if so classifies it.
 func (t *try) failCause(ctx context.Context) bool {
 	cause := context.Cause(ctx)
+	t.cause = cause
 	switch {
 	case cause == nil:
 		return false
 	case errors.Is(cause, errIdle):
 		t.fail(results.IdleTimeout, "%v", cause)
-	case errors.Is(cause, errDeadline):
+	case errors.Is(cause, errDeadline), errors.Is(cause, errFirstToken):
 		t.fail(results.Deadline, "%v", cause)
+	case errors.Is(cause, errOvertaken):
+		t.fail(results.Cancelled, "%v", cause)
 	default:
 		t.fail(results.Cancelled, "%v", errCancelled)
 	}
