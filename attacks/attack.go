@@ -55,6 +55,8 @@ type Attack struct {
 	words    []string
 	clients  []Client
 	doors    []*door             // the first is Config.Endpoint
+	ways     [][]*door           // of each client, those that it tries, in order
+	budgets  []*retryBudget      // of each client; nil: no bound
 	counters map[string]*counter // by model; without those that are not known
 	agenda   *agenda
 	live     liveCounts
@@ -75,18 +77,24 @@ func New(cfg Config) (*Attack, error) {
 	}
 	for i := range a.clients {
 		a.clients[i].Deadline = cmp.Or(a.clients[i].Deadline, DefaultDeadline)
+		a.budgets = append(a.budgets, newRetryBudget(a.clients[i].RetryBudget))
 	}
+	cfg.Name = cmp.Or(cfg.Name, "endpoint")
 	errs := cfg.check()
-	first, err := cfg.newDoor("", cfg.Endpoint, a.clients)
+	first, err := cfg.newDoor(cfg.Name, cfg.Endpoint, a.clients)
 	errs = append(errs, prefix("endpoint", err))
-	if err := errors.Join(errs...); err != nil {
+	others, wrong := cfg.otherDoors(a.clients)
+	if err := errors.Join(append(errs, wrong...)...); err != nil {
 		return nil, err
 	}
-	a.doors = []*door{first}
+	a.doors = append([]*door{first}, others...)
+	a.ways = a.findWays()
 	a.load, err = newLoad(cfg.Profile, cfg.Workload, a.clients, cfg.Seed)
 	errs = append(errs, prefix("profile", err))
-	if c := newCounter(first.model); c != nil {
-		a.counters[first.model] = c
+	for _, d := range a.doors {
+		if c := newCounter(d.model); c != nil {
+			a.counters[d.model] = c
+		}
 	}
 	a.agenda = newAgenda(a, cfg.Profile.Concurrency, first.url)
 	return a, errors.Join(errs...)
@@ -148,7 +156,9 @@ func (a *Attack) write(phase results.Phase, from Arrival, k, index uint64) (*tur
 	t.ask.Messages = a.prompt(phase, j, t.nonce)
 	var err error
 	t.request, err = first.request(t)
-	t.ask.Messages = nil
+	if a.clients[j.client].Failover == nil {
+		t.ask.Messages = nil
+	}
 	return t, err
 }
 

@@ -33,7 +33,7 @@ type Client struct {
 	// Users is how many of them there are: each conversation is held by one of them, drawn by the seed. Optional;
 	// default a new user each time.
 	Users int `yaml:"users" json:"users,omitempty"`
-	// Key is sent as a bearer token instead of the endpoint's. Optional; "${ENV}".
+	// Key is sent as a bearer token instead of the endpoint's; those that it fails over to have their own. Optional; "${ENV}".
 	Key string `yaml:"key" json:"key,omitempty"`
 	// Deadline of the whole request, retries included, from when it is sent. Optional; default 60s.
 	Deadline time.Duration `yaml:"deadline" json:"deadline,omitempty"`
@@ -48,10 +48,11 @@ type Client struct {
 	Retries int `yaml:"retries" json:"retries,omitempty"`
 	// Backoff is the wait between retries. Optional; default that of the OpenAI SDKs.
 	Backoff *Backoff `yaml:"backoff" json:"backoff,omitempty"`
-	// RetryCut asks again also for a stream that was cut after its first token, as a user does who presses
-	// reload. Optional.
+	// RetryCut asks again also for an answer that was cut, failed inside, was empty or fell silent, as a user does
+	// who presses reload. Optional.
 	RetryCut bool `yaml:"retry_cut" json:"retry_cut,omitempty"`
-	// RetryBudget is the part of the requests of this kind of client that its retries may be. Optional; default no bound.
+	// RetryBudget is the part of the requests of this kind of client, of the last ten seconds, that its retries may
+	// be; hedges and failovers are not counted. Optional; default no bound.
 	RetryBudget Share `yaml:"retry_budget" json:"retry_budget,omitempty"`
 	// Storm is how it retries in one phase instead. Optional.
 	Storm *Storm `yaml:"storm" json:"storm,omitempty"`
@@ -111,7 +112,7 @@ type Cancel struct {
 type Failover struct {
 	// To are the names of the stack's other endpoints, in order. Required.
 	To []string `yaml:"to" json:"to"`
-	// AfterFirstToken fails over also when a stream was cut, which begins again from its first token. Optional.
+	// AfterFirstToken fails over also when a stream was cut after its first token, and begins again from it. Optional.
 	AfterFirstToken bool `yaml:"after_first_token" json:"after_first_token,omitempty"`
 }
 
@@ -130,7 +131,7 @@ func (c Client) Validate() []error {
 	if c.Retries < 0 || c.Retries > maxRetries {
 		errs = append(errs, fmt.Errorf("retries %d is not between 0 and %d: write 2", c.Retries, maxRetries))
 	}
-	return errs
+	return append(errs, c.validateRetries()...)
 }
 
 // shareSlack lets thirds be written as 33%, 33% and 34%, or as three times 33.3%.

@@ -18,7 +18,7 @@ import (
 
 // A door is one endpoint as the attack's clients use it: its wire formats, its connections, its labels.
 type door struct {
-	name   string // as a client's failover calls it; "": the endpoint of the attack
+	name   string // as a client's failover and its samples call it
 	url    string // of the first route; for messages
 	model  string // where the workload names none
 	labels map[string]targets.Label

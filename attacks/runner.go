@@ -3,12 +3,10 @@ package attacks
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/failwhale/failwhale/results"
 	"github.com/failwhale/failwhale/targets"
@@ -79,29 +77,15 @@ func (r *runner) serve(turn *turn) *results.Sample {
 	defer r.live.end(s, place)
 	ctx, cancel := context.WithTimeoutCause(r.ctx, client.Deadline, errDeadline)
 	defer cancel()
-	var jitter *rand.Rand
-	for {
-		t := r.attempt(ctx, turn, r.doors[0], nil)
-		s.Reconnects += t.reconnects
-		retry := len(s.Attempts)
-		if retry < client.Retries && t.mayRetry() {
-			if jitter == nil {
-				jitter = rand.New(rand.NewPCG(turn.seed, jitterStream))
-			}
-			if pause(ctx, t.wait(retry, jitter, client.Deadline-(t.done-s.Sent))) {
-				s.Attempts = append(s.Attempts, results.Attempt{
-					Sent: t.sent, Done: t.done, Status: t.status, Outcome: t.outcome, Error: t.err,
-				})
-				continue
-			}
-		}
-		r.describe(s, t, client, r.doors[0])
-		return s
-	}
+	r.budgets[turn.client].pay(s.Sent)
+	e := errand{runner: r, turn: turn, client: client, sample: s, doors: r.ways[turn.client]}
+	r.describe(s, e.run(ctx), client)
+	return s
 }
 
-// describe makes the sample that of the try which was the last.
-func (r *runner) describe(s *results.Sample, t *try, client *Client, d *door) {
+// describe makes the sample that of the try which served, or was the last.
+func (r *runner) describe(s *results.Sample, t *try, client *Client) {
+	s.Reconnects += t.reconnects
 	s.Done, s.FirstByte, s.Status, s.Outcome, s.Error = t.done, t.firstByte, t.status, t.outcome, t.err
 	if in := t.in; in != nil {
 		s.Usage = in.settle()
@@ -110,7 +94,7 @@ func (r *runner) describe(s *results.Sample, t *try, client *Client, d *door) {
 	if client.Tier != "" {
 		s.Labels["tier"] = client.Tier
 	}
-	for name, label := range d.labels {
+	for name, label := range t.door.labels {
 		value := label.Value
 		if label.Header != "" {
 			value = t.header.Get(label.Header)
@@ -119,20 +103,8 @@ func (r *runner) describe(s *results.Sample, t *try, client *Client, d *door) {
 			s.Labels[name] = value
 		}
 	}
-}
-
-// pause waits and returns true; or false at once if d is negative, and when ctx ends.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d < 0 {
-		return false
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
+	if client.Failover != nil {
+		s.Labels["endpoint"] = t.door.name
 	}
 }
 
@@ -143,7 +115,7 @@ func (r *runner) newIntake(turn *turn, d *door, st *stamps) *intake {
 	dialect := d.routes[turn.class].dialect
 	in := &intake{
 		stamps: st, split: targets.Splitter{Framing: dialect.Framing()}, dec: dialect.Decoder(), guard: r.newGuard(turn),
-		received: r.live.received, counter: r.counters[turn.ask.Model], expect: min(turn.ask.MaxTokens, maxExpected),
+		received: r.live.received, counter: r.counters[r.modelAt(turn, d)], expect: min(turn.ask.MaxTokens, maxExpected),
 	}
 	_, in.summarizes = dialect.(targets.Summarizer)
 	return in

@@ -30,6 +30,8 @@ const maxErrorBody = 64 << 10
 
 // A try is one attempt at a turn: one HTTP exchange, or none where no connection was to be had.
 type try struct {
+	door                  *door
+	hedge                 bool // as Attempt.Hedge
 	sent, done, firstByte time.Duration
 	status                int
 	header                http.Header
@@ -50,11 +52,21 @@ func (t *try) fail(o results.Outcome, format string, args ...any) {
 
 // attempt makes one try at a turn, at a door, and returns it classified. arrived hears of its tokens; nil: nobody does.
 func (r *runner) attempt(ctx context.Context, turn *turn, d *door, arrived func(counted int)) *try {
-	t := &try{sent: r.clock.Now(), arrived: arrived}
+	t := &try{door: d, sent: r.clock.Now(), arrived: arrived}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := watchIdle(r.clients[turn.client].Idle, r.clock, cancel)
 	defer watch.stop()
+	if limit := r.clients[turn.client].FirstToken; limit > 0 {
+		timer := time.AfterFunc(limit, func() { cancel(errFirstToken) })
+		defer timer.Stop()
+		t.arrived = func(counted int) {
+			timer.Stop()
+			if arrived != nil {
+				arrived(counted)
+			}
+		}
+	}
 	pool := d.pools[turn.client]
 	for fresh := turn.fresh; ; fresh = true {
 		l, err := pool.get(ctx, fresh)
@@ -89,8 +101,15 @@ func (r *runner) exchange(ctx context.Context, t *try, turn *turn, d *door, l *l
 	}()
 	unhook := context.AfterFunc(ctx, l.interrupt)
 	t.lost = func(ctx context.Context, err error) { t.failIO(ctx, l.tap, err) }
-	l.tap.send(turn.request)
-	if l.uses == 0 && r.clients[turn.client].Retries == 0 {
+	request, err := r.requestAt(turn, d)
+	if err != nil {
+		err = fmt.Errorf("write request %d for %s: %w", turn.index, d.name, err)
+		t.fail(results.Cancelled, "%v", err)
+		r.fail(err)
+		return false
+	}
+	l.tap.send(request)
+	if l.uses == 0 && !r.clients[turn.client].again(false) {
 		turn.request = nil // it will not be sent again, and many may wait long for their answer
 	}
 	resp, err := l.response() //nolint:bodyclose // response leaves the body to newBody
@@ -115,7 +134,9 @@ func (r *runner) receive(ctx context.Context, t *try, turn *turn, d *door, resp 
 	case !isStream(resp.Header, dialect.Framing()):
 		err = t.noStream(ctx, resp, b, r.newGuard(turn))
 	default:
-		turn.request = nil // a stream that began is never asked for again
+		if turn.request != nil && !r.clients[turn.client].again(true) {
+			turn.request = nil
+		}
 		t.in = r.newIntake(turn, d, st)
 		t.in.arrived = t.arrived
 		err = t.in.read(b)
