@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"iter"
 	"net/http"
 	"time"
@@ -12,9 +13,20 @@ import (
 // p99 would improve as a stack dies); and counts, false where the request says
 // nothing about the metric and must not be in its distribution at all.
 
-// Counted reports whether the request was attempted in the sense of success and error_rate: all
-// but those that our own client planned to cancel.
+// Counted reports whether the request was attempted in the sense of success, error_rate and goodput: all
+// but those that our own client cancelled, by its plan or at the end of the run. Each turn of a conversation is a
+// request of its own.
 func (s *Sample) Counted() bool { return s.Outcome != Cancelled }
+
+// Leaver reports whether our client left before the end by its plan, and not because the run ended.
+func (s *Sample) Leaver() bool {
+	return s.Outcome == Cancelled && (s.Left == LeftStart || s.Left == LeftTokens || s.Left == LeftTime)
+}
+
+// timed reports whether what came of the request counts in the times of streams. An answer in one piece has none.
+// Users who left had seen what came until then, and that was measured like any other's. What the end of the run
+// cancelled counts nowhere: of those the slow ones have no token yet, and the quick ones alone would look too good.
+func (s *Sample) timed() bool { return !s.Unstreamed && (s.Counted() || s.Leaver()) }
 
 // Refused reports whether the server turned the request away before it served anything: 429 or
 // 503, and no token. It counts in success, and in no latency.
@@ -33,8 +45,28 @@ func (s *Sample) FailedWith2xx() bool {
 func (s *Sample) Leak() bool { return s.Outcome == WrongUser }
 
 // Tries is how many attempts were made for the request, at least 1. Their sum over all requests
-// divided by the requests is the amplification.
+// divided by the requests is the amplification, of all that are Counted or of a Leaver.
 func (s *Sample) Tries() int { return 1 + len(s.Attempts) }
+
+// Failovers is how often the request went on at another endpoint. A hedge beside it is none.
+func (s *Sample) Failovers() int {
+	n, at := 0, ""
+	next := func(endpoint string) {
+		if endpoint != "" && at != "" && endpoint != at {
+			n++
+		}
+		at = cmp.Or(endpoint, at)
+	}
+	for _, a := range s.Attempts {
+		if !a.Hedge {
+			next(a.Endpoint)
+		}
+	}
+	if !s.Hedged {
+		next(s.Labels["endpoint"])
+	}
+	return n
+}
 
 // Tokens is the count of output tokens: that of the server or of a tokenizer where there is one, else
 // the sum over the chunks.
@@ -45,10 +77,47 @@ func (s *Sample) Tokens() int {
 	return s.inChunks()
 }
 
-// Received is how many of Tokens arrived: without reasoning that the server counts and keeps to itself.
+// Received is how many of Tokens arrived: without reasoning that the server counts and keeps to itself. Those of the
+// other attempts are not among them: tokens_per_second and goodput count what the user was shown in the end.
 func (s *Sample) Received() int {
 	n := s.Tokens()
 	return n - min(s.Usage.Reasoning, max(0, n-s.inChunks()))
+}
+
+// ReceivedInAll is Received and what arrived of all other attempts.
+func (s *Sample) ReceivedInAll() int {
+	n := s.Received()
+	for _, a := range s.Attempts {
+		n += a.Output
+	}
+	return n
+}
+
+// Wasted is how many of ReceivedInAll were thrown away: those of every attempt that did not serve, and those of a
+// request that failed in the end. What a user had read who then left was not; nor what the end of the run cut off.
+func (s *Sample) Wasted() int {
+	if s.Counted() && s.Outcome != Complete {
+		return s.ReceivedInAll()
+	}
+	return s.ReceivedInAll() - s.Received()
+}
+
+// WastedPrompt is how many prompt tokens were paid for in vain, in the attempts that Wasted counts, as far as servers
+// said how many there were.
+func (s *Sample) WastedPrompt() int {
+	n := 0
+	for _, a := range s.Attempts {
+		n += a.Prompt
+	}
+	if s.Counted() && s.Outcome != Complete {
+		n += s.Usage.Prompt
+	}
+	return n
+}
+
+// Answer reports whether the request brought an answer, or a piece of one, in which its own nonce could have stood.
+func (s *Sample) Answer() bool {
+	return s.Counted() && (len(s.Chunks) > 0 || s.Unstreamed && s.Outcome == Complete)
 }
 
 // inChunks is the sum over the chunks.
@@ -73,7 +142,10 @@ func (s *Sample) Arrivals() int {
 }
 
 // TTFT is the time from Due to the first chunk with content, reasoning or tool text. A request
-// that failed later still has one. Infinite: failed without one, unless refused.
+// that failed later still has one, and one whose user left after it. Infinite: failed without one, unless refused; or
+// our client left by its own clock (LeftTime) without one: a user who gave up waiting never saw a token, and without
+// these a p99 would be good by the leaving of all who waited long. So a plan's patience should be longer than the TTFT
+// that it claims. Who left before the first byte was not waiting for it, and has none; so has an answer in one piece.
 func (s *Sample) TTFT() (d time.Duration, inf, counts bool) { return s.ttft(s.Due) }
 
 // TTFTSent is TTFT from Sent instead of Due: without our own lateness.
@@ -81,17 +153,20 @@ func (s *Sample) TTFTSent() (d time.Duration, inf, counts bool) { return s.ttft(
 
 func (s *Sample) ttft(from time.Duration) (d time.Duration, inf, counts bool) {
 	switch {
-	case !s.Counted() || s.Refused():
+	case !s.timed() || s.Refused():
 		return 0, false, false
-	case len(s.Chunks) == 0:
-		return 0, true, true
-	default:
+	case len(s.Chunks) > 0:
 		return s.Chunks[0].At - from, false, true
+	case s.Leaver() && s.Left != LeftTime:
+		return 0, false, false
+	default:
+		return 0, true, true
 	}
 }
 
-// E2E is the time from Due to the last chunk of a complete request. Infinite: failed in any way
-// but refused, also after the first token, or its p99 would improve as streams are cut.
+// E2E is the time from Due to the last chunk of a complete request, or to Done of one whose answer came in one piece.
+// Infinite: failed in any way but refused, also after the first token, or its p99 would improve as streams are cut.
+// A request whose client left has none, however it went until then: nobody knows when it would have ended.
 func (s *Sample) E2E() (d time.Duration, inf, counts bool) { return s.e2e(s.Due) }
 
 // E2ESent is E2E from Sent instead of Due: without our own lateness.
@@ -101,6 +176,8 @@ func (s *Sample) e2e(from time.Duration) (d time.Duration, inf, counts bool) {
 	switch {
 	case !s.Counted() || s.Refused():
 		return 0, false, false
+	case s.Outcome == Complete && s.Unstreamed:
+		return s.Done - from, false, true
 	case s.Outcome != Complete || len(s.Chunks) == 0:
 		return 0, true, true
 	default:
@@ -110,9 +187,9 @@ func (s *Sample) e2e(from time.Duration) (d time.Duration, inf, counts bool) {
 
 // TPOT is the mean time per output token after the first chunk: (last − first chunk) / (Received −
 // those of the first chunk). It counts for every stream that has such tokens, also one that was
-// cut later, and is never infinite: what a stream did not deliver shows in Stall, E2E and success.
+// cut or left later, and is never infinite: what a stream did not deliver shows in Stall, E2E and success.
 func (s *Sample) TPOT() (d time.Duration, inf, counts bool) {
-	if !s.Counted() || len(s.Chunks) < 2 {
+	if !s.timed() || len(s.Chunks) < 2 {
 		return 0, false, false
 	}
 	first, last := s.Chunks[0], s.Chunks[len(s.Chunks)-1]
@@ -128,7 +205,7 @@ func (s *Sample) TPOT() (d time.Duration, inf, counts bool) {
 // gap between them was made by buffers, not by the server.
 func (s *Sample) Gaps() iter.Seq[time.Duration] {
 	return func(yield func(time.Duration) bool) {
-		if !s.Counted() {
+		if !s.timed() {
 			return
 		}
 		for i := 1; i < len(s.Chunks); i++ {
@@ -141,9 +218,9 @@ func (s *Sample) Gaps() iter.Seq[time.Duration] {
 
 // Stall is the longest silence of a stream after its first token. In a stream that failed the
 // silence before its end counts too: one that hung for 30 s and was then given up or reset stalled
-// for 30 s. A complete stream of one chunk has a stall of 0; a request without a token has none.
+// for 30 s; so did one whose user sat through them and left. A complete stream of one chunk has a stall of 0; a request without a token has none.
 func (s *Sample) Stall() (d time.Duration, inf, counts bool) {
-	if !s.Counted() || len(s.Chunks) == 0 {
+	if !s.timed() || len(s.Chunks) == 0 {
 		return 0, false, false
 	}
 	for i := 1; i < len(s.Chunks); i++ {

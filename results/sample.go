@@ -35,6 +35,8 @@ type Sample struct {
 	// Attempts are the tries beside the one that this sample describes, oldest first: the client's own
 	// retries, hedges and failovers. Nil: none.
 	Attempts []Attempt
+	// Hedged: what this sample describes is a hedge that overtook the attempt beside which it was sent.
+	Hedged bool
 	// Bytes of the body that were read of the last attempt's answer, as HTTP framed it.
 	Bytes int64
 	// Conversation is the index of the first request of the conversation that this one is of, and Turn its
@@ -140,7 +142,7 @@ func (l Labels) String() string {
 type Outcome uint8
 
 // Outcomes. Only Complete is a success; the zero value is not. Cancelled is our
-// own client's plan and is counted apart.
+// own client's plan, or the end of the run, and is counted apart.
 const (
 	Unknown        Outcome = iota
 	Complete               // 2xx, no error in the stream, terminal seen, at least one token, usage agrees
@@ -159,7 +161,7 @@ const (
 	LengthMismatch         // usage does not agree with what was received
 	WrongUser              // another user's nonce in the response
 	WrongAnswer            // a golden prompt answered otherwise
-	Cancelled              // planned by our own client
+	Cancelled              // by our own client: its plan, or the end of the run
 )
 
 var outcomeNames = [...]string{ //nolint:gochecknoglobals // the names of a closed set, never written

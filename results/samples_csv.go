@@ -20,7 +20,8 @@ import (
 // both an empty field means that there was none: it never came, or says nothing of this request; "inf" is
 // a request that failed and counts as never, as in the metrics. Fields from elsewhere (error, finish,
 // labels) have their control characters replaced by spaces, and one that a spreadsheet would take for a formula
-// gets an apostrophe in front.
+// gets an apostrophe in front. What is so or not is 1 or 0. Which endpoint served is among the labels. Columns are added
+// at the end, and keep their names and places.
 //
 // It is not safe for concurrent use; a Recorder calls it one by one. Close writes what is left; it does not close
 // the writer.
@@ -50,6 +51,8 @@ func CSVColumns() []string {
 		"chunks", "coalesced", "tokens", "tokens_counted_by",
 		"prompt_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", // the usage, 0 where it does not say
 		"status", "outcome", "finish", "error", "tries", "reconnects", "labels",
+		"bytes", "conversation", "turn", "unstreamed", "left", "echoed", "hedged", "failovers", // conversation: empty of one that stands alone
+		"received_tokens", "wasted_tokens", "wasted_prompt_tokens", // of all attempts; the columns above are the last one's
 	}
 }
 
@@ -87,6 +90,14 @@ func (c *SamplesCSV) Add(rec Record) error {
 		add(strconv.Itoa(n))
 	}
 	add(strconv.Itoa(s.Status), s.Outcome.String(), csvText(s.Finish), csvText(s.Error), strconv.Itoa(s.Tries()), strconv.Itoa(s.Reconnects), csvLabels(s.Labels))
+	conversation := ""
+	if s.Turn != 0 {
+		conversation = strconv.FormatUint(s.Conversation, 10)
+	}
+	add(strconv.FormatInt(s.Bytes, 10), conversation, strconv.Itoa(s.Turn), csvTrue(s.Unstreamed), csvText(string(s.Left)), csvTrue(s.Echoed), csvTrue(s.Hedged))
+	for _, n := range []int{s.Failovers(), s.ReceivedInAll(), s.Wasted(), s.WastedPrompt()} {
+		add(strconv.Itoa(n))
+	}
 	c.keep(c.csv.Write(c.row))
 	return c.err
 }
@@ -148,6 +159,14 @@ func (s *Sample) meanGap() (d time.Duration, inf, counts bool) {
 		return 0, false, false
 	}
 	return d / time.Duration(n), false, true
+}
+
+// csvTrue is 1 or 0, as what adds columns up has it.
+func csvTrue(is bool) string {
+	if is {
+		return "1"
+	}
+	return "0"
 }
 
 // csvText is one line of text that came from elsewhere and that no spreadsheet calculates with. Beside what begins

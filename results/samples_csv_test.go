@@ -57,11 +57,13 @@ func TestSamplesCSV(t *testing.T) {
 	full.Index, full.FirstByte, full.Finish = 7, 70*ms, "stop"
 	full.Usage = results.Usage{Prompt: 11, Cached: 5, Output: 9, Reasoning: 4, Source: results.UsageServer}
 	full.Labels = results.Labels{"tier": "paid", "region": `e"ast`}
-	full.Attempts, full.Reconnects = make([]results.Attempt, 2), 1
+	full.Attempts, full.Reconnects = []results.Attempt{{Endpoint: "west", Prompt: 11, Output: 3}, {Endpoint: "east"}}, 1
+	full.Bytes, full.Conversation, full.Turn, full.Echoed, full.Hedged, full.Unstreamed = 2048, 5, 2, true, true, false
 	cut := replied(results.Truncated, 1000, 1001, 0, 1500, 1100)
 	cut.Error = "=cmd|' /C calc'!A0\r\nand \x1b[31mmore"
 	unsent := &results.Sample{Due: 2000 * ms, Done: 2100 * ms, Outcome: results.Deadline, Error: "-1", Labels: results.Labels{"tier": "＝1"}}
-	cancelled := &results.Sample{Due: 2000 * ms, Done: 2100 * ms, Outcome: results.Cancelled}
+	cancelled := &results.Sample{Due: 2000 * ms, Done: 2100 * ms, Outcome: results.Cancelled, Left: "=time"}
+	first := &results.Sample{Due: 2000 * ms, Sent: 2000 * ms, Done: 2100 * ms, Outcome: results.Complete, Unstreamed: true, Turn: 1}
 	got := csvRows(t, func(b *bytes.Buffer) *results.SamplesCSV {
 		c := results.NewSamplesCSV(b)
 		c.Phase = func(s *results.Sample) results.Phase {
@@ -71,7 +73,7 @@ func TestSamplesCSV(t *testing.T) {
 			return ""
 		}
 		return c
-	}, full, cut, unsent, cancelled)
+	}, full, cut, unsent, cancelled, first)
 	want := []map[string]string{
 		{
 			"index": "7", "phase": "baseline", "due_at": "0.000000", "sent_at": "0.002000", "first_byte_at": "0.070000", "role_at": "0.080000",
@@ -80,17 +82,24 @@ func TestSamplesCSV(t *testing.T) {
 			"stall": "0.200000", "lag": "0.002000", "chunks": "4", "coalesced": "1", "tokens": "9", "tokens_counted_by": "server",
 			"prompt_tokens": "11", "cached_tokens": "5", "output_tokens": "9", "reasoning_tokens": "4",
 			"status": "200", "outcome": "complete", "finish": "stop", "tries": "3", "reconnects": "1", "labels": `{"region":"e\"ast","tier":"paid"}`,
+			"bytes": "2048", "conversation": "5", "turn": "2", "echoed": "1", "hedged": "1", "failovers": "1",
+			"received_tokens": "8", "wasted_tokens": "3", "wasted_prompt_tokens": "11",
 		},
 		{
 			"due_at": "1.000000", "sent_at": "1.001000", "first_token_at": "1.100000", "last_token_at": "1.100000", "done_at": "1.500000",
 			"ttft": "0.100000", "ttft_sent": "0.099000", "e2e": "inf", "e2e_sent": "inf", "stall": "0.400000", "lag": "0.001000",
 			"chunks": "1", "tokens": "1", "status": "200", "outcome": "truncated", "error": "'=cmd|' /C calc'!A0 and [31mmore", "tries": "1",
+			"received_tokens": "1", "wasted_tokens": "1",
 		},
 		{
 			"due_at": "2.000000", "done_at": "2.100000", "ttft": "inf", "ttft_sent": "inf", "e2e": "inf", "e2e_sent": "inf", "lag": "inf",
 			"outcome": "deadline", "error": "'-1", "tries": "1", "labels": `{"tier":"＝1"}`,
 		},
-		{"due_at": "2.000000", "done_at": "2.100000", "outcome": "cancelled", "tries": "1"},
+		{"due_at": "2.000000", "done_at": "2.100000", "outcome": "cancelled", "tries": "1", "left": "'=time"},
+		{
+			"due_at": "2.000000", "sent_at": "2.000000", "done_at": "2.100000", "e2e": "0.100000", "e2e_sent": "0.100000", "lag": "0.000000",
+			"outcome": "complete", "tries": "1", "turn": "1", "unstreamed": "1",
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
