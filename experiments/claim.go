@@ -22,7 +22,7 @@ import (
 //	           | "stalled" "(" DURATION ")" [ labels ]
 //	           | stat "(" distribution [ labels ] ")" .
 //	rate       = "success" | "error_rate" | "tokens_per_second" | "goodput" | "goodput_tokens"
-//	           | "amplification" | "leaks" .
+//	           | "amplification" | "wasted_tokens" | "leaks" .
 //	stat       = "p" NUMBER | "mean" | "max" | "min" .                  (p50, p99, p99.9)
 //	distribution = "ttft" | "ttft_sent" | "itl" | "tpot" | "e2e" | "e2e_sent" | "stall" | "lag" .
 //	labels     = "{" LABEL "=" STRING { "," LABEL "=" STRING } [ "," ] "}" .
@@ -30,11 +30,17 @@ import (
 //	value      = NUMBER "%" [ "of" "baseline" ] | NUMBER [ "/" "s" ] | DURATION .
 //	phase      = "baseline" | "fault" | "recovery" .
 //
-// What a metric is compared with depends on it: success, error_rate and stalled with a share (99%);
+// What a metric is compared with depends on it: success, error_rate, stalled and wasted_tokens with a share (99%);
 // tokens_per_second, goodput and goodput_tokens with a rate (500/s; plain 500 is the same);
 // amplification and leaks with a number; distributions with a duration, which needs its unit. All
 // but leaks may also be compared with "N% of baseline". == and != are for what can be counted:
 // leaks, amplification, and shares of 0% and 100%. Claims that are always or never true are refused.
+//
+// wasted_tokens is the share of all output tokens received that nobody got: those of attempts that did not serve, and
+// of requests that failed in the end (results.Sample.Wasted). tokens_per_second counts what arrived, also for users who
+// left later, but not in such attempts. Users who left count in the times of the tokens that they had seen, or as
+// infinite in the ttft if they gave up waiting for one; not in e2e, success and goodput. leaks can hold
+// only where some answer carried its own nonce: where none does, another's would not have been seen either.
 //
 // A Claim is made by ParseClaim; its zero value is no claim.
 type Claim struct {
@@ -234,6 +240,7 @@ const (
 	shareClass        class = iota + 1 // of requests: success, error_rate, stalled
 	rateClass                          // per second
 	ratioClass                         // amplification
+	tokenClass                         // a share of tokens: wasted_tokens
 	countClass                         // leaks
 	distributionClass                  // times
 )
@@ -256,6 +263,7 @@ func metricDefs() []metricDef {
 		{"goodput", rateClass, false, 0},
 		{"goodput_tokens", rateClass, false, 0},
 		{"amplification", ratioClass, true, 0},
+		{"wasted_tokens", tokenClass, true, 0},
 		{"leaks", countClass, true, 0},
 		{"ttft", distributionClass, true, wantTTFT},
 		{"ttft_sent", distributionClass, false, wantTTFTSent},
@@ -282,6 +290,9 @@ func (m Metric) class() class {
 	d, _ := def(m.Name) // the zero class for the zero Metric
 	return d.class
 }
+
+// share reports whether m is one: of requests or of tokens.
+func (m Metric) share() bool { return m.class() == shareClass || m.class() == tokenClass }
 
 func (m Metric) wants() want {
 	d, _ := def(m.Name)

@@ -209,7 +209,7 @@ func (p *claimParser) guard() Guard {
 		if g.Worst != "" {
 			what = "worst"
 		}
-		p.fail(expr, "a guard sees finished requests, by their success, error_rate, ttft, e2e, leaks or amplification, and not %s: "+
+		p.fail(expr, "a guard sees finished requests, by their success, error_rate, ttft, e2e, leaks, wasted_tokens or amplification, and not %s: "+
 			"write success < 50%% for 5s, or p99(ttft) > 10s for 5s", what)
 	}
 	if g.Value.OfBaseline {

@@ -132,7 +132,7 @@ func TestParseClaimSaysWhatToWriteInstead(t *testing.T) {
 		{"", 1, "needs a metric, not the end: write success, or p99(ttft)"},
 		{"99% <= success during fault", 1, `needs a metric, not "99": write success, or p99(ttft)`},
 		{"sukcess >= 99% during fault", 1, `unknown word "sukcess"; did you mean success?`},
-		{"latency < 2s during fault", 1, `unknown word "latency"; known are amplification, e2e, e2e_sent, error_rate, goodput, goodput_tokens, itl, lag, leaks, max, mean, min, p50, p90, p95, p99, recovery, stall, stalled, success, tokens_per_second, tpot, ttft, ttft_sent, worst`},
+		{"latency < 2s during fault", 1, `unknown word "latency"; known are amplification, e2e, e2e_sent, error_rate, goodput, goodput_tokens, itl, lag, leaks, max, mean, min, p50, p90, p95, p99, recovery, stall, stalled, success, tokens_per_second, tpot, ttft, ttft_sent, wasted_tokens, worst`},
 		{"avg(ttft) < 2s during fault", 1, `unknown word "avg"; did you mean mean?`},
 		{"ttft < 2s during fault", 1, "ttft is a distribution: write p99(ttft), or mean, max or min of it"},
 		{"p99(success) >= 99% during fault", 5, "success is one figure and has no p99: write success alone"},
@@ -223,7 +223,7 @@ func TestParseGuard(t *testing.T) {
 			t.Errorf("ParseGuard(%q) = %q (Text %q), %v; want itself", text, got, got.Text, err)
 		}
 	}
-	const sees = "a guard sees finished requests, by their success, error_rate, ttft, e2e, leaks or amplification, and not %s: write success < 50% for 5s, or p99(ttft) > 10s for 5s"
+	const sees = "a guard sees finished requests, by their success, error_rate, ttft, e2e, leaks, wasted_tokens or amplification, and not %s: write success < 50% for 5s, or p99(ttft) > 10s for 5s"
 	for _, tc := range []struct {
 		text   string
 		column int

@@ -112,7 +112,7 @@ func (p *claimParser) value(m Metric) Value {
 	case distributionClass:
 		d := p.duration(m.String(), "2s, or 150% of baseline")
 		return Value{Number: d.Seconds(), Unit: Time}
-	case shareClass:
+	case shareClass, tokenClass:
 		p.fail(t, "%s is a share: write %s", m, p.asPercent(t))
 	case rateClass:
 		return p.rate(m, t)
@@ -179,7 +179,7 @@ func (p *claimParser) sensible(c Condition, op, value token) {
 		return
 	}
 	x, top := c.Value.fraction(), math.Inf(1)
-	if c.Metric.class() == shareClass && !c.Value.OfBaseline {
+	if c.Metric.share() && !c.Value.OfBaseline {
 		top = 1
 		if x > 1 {
 			p.fail(value, "%s is never over 100%%", c.Metric)
@@ -189,7 +189,7 @@ func (p *claimParser) sensible(c Condition, op, value token) {
 		switch {
 		case c.Value.OfBaseline, c.Metric.class() == rateClass, c.Metric.class() == distributionClass:
 			p.fail(op, "%s is never exactly that: write <= or >=", c.Metric)
-		case c.Metric.class() == shareClass && x != 0 && x != 1:
+		case c.Metric.share() && x != 0 && x != 1:
 			p.fail(op, "a share is compared exactly only with 0%% and 100%%: write <= or >=")
 		}
 	}

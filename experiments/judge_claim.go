@@ -50,7 +50,7 @@ func (j *Judge) weigh(t *claimTrack, p phase, gate bool) ruling {
 	}
 	base := j.view(t.trio, inBaseline, gate)
 	r := rule(c, p, j.view(t.trio, p, gate), base)
-	if lost := t.lost[p].requests; r.verdict == results.Held && lost > 0 {
+	if lost := spoke(c.Metric, &t.lost[p]); r.verdict == results.Held && lost > 0 {
 		both := newTrio(c.Metric.wants())
 		both.merge(t.trio)
 		both[p].merge(&t.lost[p])
@@ -70,7 +70,7 @@ func rule(c Condition, p phase, now, base view) ruling {
 		r.why = why
 	}
 	x, n, ok := measure(c.Metric, now.tally, now.length)
-	if !ok || now.requests == 0 {
+	if !ok || n == 0 {
 		r.why = fmt.Sprintf("no request of the %s phase tells", p.name())
 		return r
 	}
@@ -90,7 +90,16 @@ func rule(c Condition, p phase, now, base view) ruling {
 	default:
 		r.verdict, r.why = results.Refuted, told(c.Metric, now.tally)
 	}
+	if blind(c.Metric, now.clients.echoed) && (r.verdict != results.Refuted || x == 0) { // a leak that was seen was seen
+		r.verdict, r.why = results.Undecided, blindWhy
+	}
 	return r
+}
+
+// spoke is how many samples m was measured by.
+func spoke(m Metric, t *tally) int {
+	_, n, _ := measure(m, t, time.Second)
+	return n
 }
 
 func fewSamples(n, need int, p phase) string {
@@ -104,7 +113,7 @@ func barOf(c Condition, base view) (bar float64, why string) {
 	}
 	x, n, ok := measure(c.Metric, base.tally, base.length)
 	switch {
-	case !ok || base.requests == 0:
+	case !ok || n == 0:
 		return 0, "baseline has nothing to compare with: no request of it tells"
 	case x == 0:
 		return 0, "baseline has nothing to compare with: it is 0 there"
@@ -136,11 +145,11 @@ func written(c Condition) string {
 // to it, as a region that is gone names itself on no response.
 func (j *Judge) weighWorst(t *claimTrack, p phase, gate bool) ruling {
 	c := t.claim.Condition
-	lost := t.group.none[p].requests
+	lost := spoke(c.Metric, &t.group.none[p])
 	var worst ruling
 	judgedAny := false
 	for _, s := range t.group.slices() {
-		if s.trio == t.group.none || s.trio == t.group.other || s.trio[p].requests+lost == 0 {
+		if s.trio == t.group.none || s.trio == t.group.other || spoke(c.Metric, &s.trio[p])+lost == 0 {
 			continue
 		}
 		base := j.view(s.trio, inBaseline, gate)
@@ -200,7 +209,7 @@ func (j *Judge) weighRecovery(t *claimTrack) ruling {
 		return r
 	}
 	violated, data, atEnd := t.violations(to-from, bar)
-	r.n = t.trio[inRecovery].requests
+	r.n = spoke(c.Metric, &t.trio[inRecovery])
 	return r.recovered(c, violated, data, atEnd)
 }
 

@@ -22,6 +22,7 @@ type guardTrack struct {
 	found   breach // by the samples
 	said    *results.Event
 	n       int
+	echoed  int // answers that carried their own nonce
 }
 
 // A second is one guardWindow; the request it counts is its number.
@@ -58,11 +59,14 @@ func (g *guardTrack) event(e *results.Event) {
 
 func (g *guardTrack) add(r *reading) {
 	s := r.sample
-	if !r.counted || !g.begun.came || s.Due < g.begun.at || g.loadEnd.came && s.Done > g.loadEnd.at ||
+	if !r.tells(g.guard.Metric) || !g.begun.came || s.Due < g.begun.at || g.loadEnd.came && s.Done > g.loadEnd.at ||
 		!s.Labels.Match(g.guard.Metric.Labels) {
 		return
 	}
 	g.n++
+	if r.sample.Answer() && r.sample.Echoed {
+		g.echoed++
+	}
 	number := int64(s.Done / guardWindow)
 	i, known := slices.BinarySearchFunc(g.seconds, number, func(x second, n int64) int { return int(x.number - n) })
 	if !known {
@@ -142,6 +146,8 @@ func (g *guardTrack) finding(last time.Duration, line *timeline) results.Finding
 		f.Why = "no request that it watches has ended"
 	case !line.ended || line.cut.came:
 		f.Why = "not breached until the run was cut short"
+	case blind(g.guard.Metric, g.echoed):
+		f.Why = blindWhy
 	default:
 		f.Verdict, f.Why = results.Held, "never breached"
 	}

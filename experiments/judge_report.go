@@ -90,7 +90,7 @@ func (j *Judge) stats(p phase, length time.Duration, t *tally, errors errorTexts
 	if j.loadAlone() {
 		good = t.kept // there is no phase before it whose requests would end in it instead of its own last ones
 	}
-	return results.PhaseStats{
+	stats := results.PhaseStats{
 		Phase:           p.name(),
 		Duration:        length,
 		Requests:        t.requests,
@@ -99,14 +99,13 @@ func (j *Judge) stats(p phase, length time.Duration, t *tally, errors errorTexts
 		CutAfter200:     t.cut,
 		FailedWith2xx:   outcomeStats(&t.cutBy, nil),
 		Refused:         t.refused,
-		Infinite:        t.of(wantTTFT).Infinite(),
+		Infinite:        t.of(wantTTFT).Infinite() - t.clients.gaveUp(),
 		Success:         over(float64(t.complete), float64(t.requests)),
 		TokensPerSecond: over(t.tokens, length.Seconds()),
 		GoodputTokens:   over(t.goodTokens, length.Seconds()),
-		TokensPerChunk:  over(t.tokens, float64(t.chunks)),
+		TokensPerChunk:  over(t.tokens-t.whole, float64(t.chunks)),
 		Coalesced:       over(float64(t.coalesced), float64(t.chunks+t.coalesced)),
 		CountedBy:       countedBy(t),
-		Amplification:   over(float64(t.tries), float64(t.requests)),
 		Leaks:           t.leaks,
 		Reconnects:      t.reconnects,
 		TTFT:            t.of(wantTTFT).Quantiles(),
@@ -119,6 +118,8 @@ func (j *Judge) stats(p phase, length time.Duration, t *tally, errors errorTexts
 		SLO:             j.plan.SLO.stats(t, good, length),
 		Outcomes:        outcomeStats(&t.outcomes, func(o results.Outcome) string { return errors.commonest(p, o) }),
 	}
+	t.clients.fill(&stats)
+	return stats
 }
 
 // countedBy says who counted the tokens; nil where there are none.

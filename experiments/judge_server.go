@@ -76,11 +76,14 @@ func (s *servers) page(name string, labels results.Labels) *pageTrack {
 // sample counts what we saw, by the moment, as the servers do.
 func (s *servers) sample(r *reading, line *timeline) {
 	for _, g := range s.groups {
-		if len(r.sample.Chunks) == 0 || !r.sample.Labels.Match(g.labels) {
+		if !r.sample.Labels.Match(g.labels) {
 			continue
 		}
 		for p, a := range r.arrived {
 			g.phases[p].tokens += a.tokens
+		}
+		if len(r.sample.Chunks) == 0 || r.sample.Unstreamed {
+			continue
 		}
 		if p := line.at(r.sample.Chunks[0].At); p != nowhere && len(r.sample.Attempts) == 0 {
 			if d := r.sample.Chunks[0].At - r.sample.Sent; d >= 0 {

@@ -60,6 +60,6 @@ func noteOnTokens(s *results.ServerStats) string {
 		return "it counts fewer tokens than came to us: it may not have served all of them; some servers count when a request ends, and those of a cancelled or failed one never; " +
 			"what was counted between the last reading and a server's death is lost"
 	default:
-		return "it counts more tokens than came to us: it serves others too, or made some that did not reach us"
+		return "it counts more tokens than came to us: it serves others too, or made some that did not reach us or were of attempts that did not serve"
 	}
 }

@@ -19,7 +19,8 @@ const (
 	// A claim about leaks is one: the first leak refutes leaks == 0, and only many requests without
 	// one say anything.
 	//
-	// minMean is where the mean of skewed values is roughly normal: also that of attempts per request.
+	// minMean is where the mean of skewed values is roughly normal: also that of attempts per request, and the share of
+	// its tokens that a request threw away.
 	//
 	// A rate (tokens_per_second, goodput) is no mean of samples, but a count over a time that is known.
 	minMean = 30
@@ -28,8 +29,8 @@ const (
 // measure gives a metric's value in a window of some length, and how many samples spoke. Shares are
 // 0..1, rates per second, times in seconds. ok is false if there is nothing to measure.
 func measure(m Metric, t *tally, length time.Duration) (x float64, n int, ok bool) {
-	perSecond := func(count float64) (float64, int, bool) {
-		return count / length.Seconds(), t.requests, length > 0
+	perSecond := func(count float64, n int) (float64, int, bool) {
+		return count / length.Seconds(), n, length > 0
 	}
 	share := func(count, of int) (float64, int, bool) {
 		return float64(count) / float64(of), of, of > 0
@@ -43,13 +44,16 @@ func measure(m Metric, t *tally, length time.Duration) (x float64, n int, ok boo
 		d := t.of(wantStall)
 		return share(d.N()-d.CountAtMost(m.Over.Seconds()), d.N())
 	case "tokens_per_second":
-		return perSecond(t.tokens)
+		return perSecond(t.tokens, t.requests+t.clients.plans)
 	case "goodput_tokens":
-		return perSecond(t.goodTokens)
+		return perSecond(t.goodTokens, t.requests)
 	case "goodput":
-		return perSecond(float64(t.met))
+		return perSecond(float64(t.met), t.requests)
 	case "amplification":
-		return share(t.tries, t.requests)
+		return share(t.clients.tries, t.clients.asked)
+	case "wasted_tokens": // of tokens, and each request is one sample of its own: they stand and fall together
+		x, _, ok := share(t.clients.wasted, t.clients.drawn)
+		return x, t.clients.drew, ok
 	case "leaks":
 		return float64(t.leaks), t.requests, t.requests > 0
 	default:
@@ -89,7 +93,9 @@ func needed(m Metric, op Op, bar float64) int {
 		return results.MinSamplesProportion(max(p, 0))
 	case m.Quantile > 0:
 		return results.MinSamplesQuantile(max(m.Quantile, 1-m.Quantile))
-	case m.Stat == "mean", m.Name == "amplification":
+	case m.class() == tokenClass && (bar <= 0 || bar >= 1):
+		return everySample
+	case m.Stat == "mean", m.Name == "amplification", m.class() == tokenClass:
 		return minMean
 	case m.Stat != "", m.Name == "leaks":
 		return everySample
@@ -113,6 +119,8 @@ func refutes(m Metric, op Op, bar float64, t *tally) bool {
 		}
 		lo, hi := results.Wilson(int(math.Round(x*float64(n))), n, results.Z95)
 		return op.floor() && hi < bar || !op.floor() && lo > bar
+	case m.class() == tokenClass:
+		return bar <= 0 || bar >= 1
 	case m.Quantile > 0:
 		d := t.of(m.wants())
 		bad, allowed := n-d.CountAtMost(bar), 1-m.Quantile
@@ -135,7 +143,7 @@ func refutes(m Metric, op Op, bar float64, t *tally) bool {
 // figure writes a value of m with its unit, as tables show it.
 func figure(m Metric, x float64) string {
 	switch m.class() {
-	case shareClass:
+	case shareClass, tokenClass:
 		return results.Percent(x)
 	case rateClass:
 		return significant(x) + "/s"
@@ -171,18 +179,38 @@ func told(m Metric, t *tally) string {
 		}
 		switch m.Name {
 		case "ttft", "ttft_sent":
-			return fmt.Sprintf("%d of %d failed without a first token and count as infinite", d.Infinite(), d.N())
+			return withoutToken(d, t.clients.gaveUp())
 		case "lag":
 			return fmt.Sprintf("%d of %d were never sent", d.Infinite(), d.N())
 		default:
 			return fmt.Sprintf("%d of %d failed and count as infinite", d.Infinite(), d.N())
 		}
 	case ratioClass:
-		return fmt.Sprintf("%d attempts for %d requests", t.tries, t.requests)
+		return fmt.Sprintf("%d attempts for %d requests", t.clients.tries, t.clients.asked)
+	case tokenClass:
+		return fmt.Sprintf("%d of %d tokens were of attempts that did not serve or of requests that failed", t.clients.wasted, t.clients.drawn)
+	case countClass:
+		if t.leaks > 0 {
+			return ""
+		}
+		return fmt.Sprintf("%d of %d answers carried their own nonce", t.clients.echoed, t.clients.answers)
 	default:
 		return ""
 	}
 }
+
+// withoutToken says which requests have no first token.
+func withoutToken(d *results.Distribution, gaveUp int) string {
+	if gaveUp == 0 {
+		return fmt.Sprintf("%d of %d failed without a first token and count as infinite", d.Infinite(), d.N())
+	}
+	return fmt.Sprintf("%d of %d had no first token and count as infinite: %d failed, %d users gave up waiting", d.Infinite(), d.N(), d.Infinite()-gaveUp, gaveUp)
+}
+
+// blind reports whether 0 leaks say nothing: where no answer carries its own nonce, none would have carried another's.
+func blind(m Metric, echoed int) bool { return m.class() == countClass && echoed == 0 }
+
+const blindWhy = "no answer carried its own nonce: a swap would not have been seen (write canary: true)"
 
 // failures says how requests failed: "42 of 1500 failed: 30 reset, 12 truncated".
 func failures(t *tally) string {

@@ -126,7 +126,8 @@ func TestReportIsComplete(t *testing.T) {
 	leak := served(12)
 	leak.Outcome = results.WrongUser
 	retried := served(12)
-	retried.Attempts, retried.Reconnects = make([]results.Attempt, 2), 1
+	retried.Attempts = []results.Attempt{{Outcome: results.Connect}, {Outcome: results.HTTPStatus, Status: 500}}
+	retried.Reconnects, retried.Echoed = 1, false
 	s.add(cut, refused, cancelled, leak, retried, failed(13, 14, results.Reset), failed(13, 14, results.Reset))
 	r := s.judge(t)
 
@@ -136,8 +137,12 @@ func TestReportIsComplete(t *testing.T) {
 	want := results.PhaseStats{
 		Phase: results.Fault, Duration: sec(11), Requests: p.Requests, Complete: base + 1, Cancelled: 1, CutAfter200: 2, Refused: 1, Infinite: 2,
 		Success: float64(base+1) / float64(base+6), TokensPerSecond: p.TokensPerSecond, GoodputTokens: p.GoodputTokens, TokensPerChunk: 1,
-		Amplification: float64(base+8) / float64(base+6), Leaks: 1, Reconnects: 1,
-		TTFT: p.TTFT, ITL: p.ITL, TPOT: p.TPOT, E2E: p.E2E, Stall: p.Stall,
+		Amplification: float64(base+8) / float64(base+6), Leaks: 1, Reconnects: 1, Answers: base + 3, Echoed: base + 2,
+		Attempts: &results.AttemptStats{Requests: base + 6, Attempts: base + 8, Lost: []results.LostStats{
+			{Outcome: results.Connect, Count: 1}, {Outcome: results.HTTPStatus, Status: 500, Count: 1},
+		}},
+		Wasted: &results.WasteStats{Output: 20, Of: 10 * (base + 3), Share: 20 / float64(10*(base+3))},
+		TTFT:   p.TTFT, ITL: p.ITL, TPOT: p.TPOT, E2E: p.E2E, Stall: p.Stall,
 		TTFTSent: p.TTFT, E2ESent: p.E2E, // the script sends when it is due
 		CountedBy:     map[results.UsageSource]int{results.UsageServer: base + 3},
 		FailedWith2xx: []results.OutcomeStats{{Outcome: results.Truncated, Count: 1}, {Outcome: results.WrongUser, Count: 1}},

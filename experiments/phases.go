@@ -78,7 +78,8 @@ func (l Length) Validate() []error {
 	return nil
 }
 
-// Until is a number of finished requests of one phase: samples{tier="paid"} >= 2000.
+// Until is a number of finished requests of one phase: samples{tier="paid"} >= 2000. Those whose users left by plan are
+// not among them: success, of which claims need the most, does not count them.
 type Until struct {
 	// Labels select the requests that count; empty: all.
 	Labels results.Labels

@@ -45,18 +45,18 @@ type recent struct {
 
 // An ending is all that recent keeps of a sample.
 type ending struct {
-	done   time.Duration
-	failed bool
-	ttft   float64 // seconds; NaN: does not count
+	done            time.Duration
+	counted, failed bool
+	ttft            float64 // seconds; NaN: does not count
 }
 
 // Add keeps a sample's end; other records are not its concern.
 func (r *recent) Add(rec results.Record) error {
 	s := rec.Sample
-	if s == nil || !s.Counted() {
+	if s == nil || !s.Counted() && !s.Leaver() {
 		return nil
 	}
-	e := ending{done: s.Done, failed: s.Outcome != results.Complete, ttft: math.NaN()}
+	e := ending{done: s.Done, counted: s.Counted(), failed: s.Outcome != results.Complete, ttft: math.NaN()}
 	if d, inf, counts := s.TTFT(); counts {
 		e.ttft = d.Seconds()
 		if inf {
@@ -85,16 +85,21 @@ func (r *recent) fill(s *Snapshot, now time.Duration) {
 		return
 	}
 	var ttft results.Distribution
-	failed := 0
+	counted, failed := 0, 0
 	for _, e := range r.ends {
-		if e.failed {
+		if e.counted {
+			counted++
+		}
+		if e.counted && e.failed {
 			failed++
 		}
 		if !math.IsNaN(e.ttft) {
 			ttft.Add(e.ttft)
 		}
 	}
-	s.ErrorRate = float64(failed) / float64(len(r.ends))
+	if counted > 0 {
+		s.ErrorRate = float64(failed) / float64(counted)
+	}
 	if ttft.N() > 0 {
 		s.TTFT99 = results.Seconds(ttft.Quantile(0.99))
 	}

@@ -109,7 +109,7 @@ func (s *script) cutAt(at float64) {
 func served(due float64) *results.Sample {
 	x := &results.Sample{
 		Due: sec(due), Sent: sec(due), Status: 200, Outcome: results.Complete,
-		Usage: results.Usage{Output: 10, Source: results.UsageServer},
+		Usage: results.Usage{Output: 10, Source: results.UsageServer}, Echoed: true,
 	}
 	for i := range 10 {
 		x.Chunks = append(x.Chunks, results.Chunk{At: sec(due + 0.1 + 0.02*float64(i)), Tokens: 1})

@@ -35,8 +35,9 @@ type tally struct {
 	wants want
 	// Requests that belong here.
 	requests, complete, cancelled int
-	cut, refused, leaks, tries    int
+	cut, refused, leaks           int
 	reconnects                    int
+	clients                       clientTally
 	outcomes, cutBy               [int(results.Cancelled) + 1]int // cutBy: of those that are in cut
 	countedBy                     [len(usageSources)]int
 	kept                          int            // complete within the SLO
@@ -45,8 +46,9 @@ type tally struct {
 	streams                       time.Duration // of complete requests, Sent to Done, summed
 	// What happened here, to whichever requests: tokens by arrival, met and done by completion.
 	tokens, goodTokens float64
-	chunks, coalesced  int // arrivals that brought the tokens; chunks that came with the one before
-	met                int // complete within the SLO
+	whole              float64 // of tokens, those of answers in one piece
+	chunks, coalesced  int     // arrivals that brought the others; chunks that came with the one before
+	met                int     // complete within the SLO
 	doneTokens         float64
 	doneGoodTokens     float64
 }
@@ -74,7 +76,7 @@ type value struct {
 
 // An arrival is what came in one window.
 type arrival struct {
-	tokens            float64
+	tokens, whole     float64 // whole: of tokens, those of an answer in one piece
 	chunks, coalesced int
 }
 
@@ -93,6 +95,12 @@ func (r *reading) value(w want) value {
 	return value{}
 }
 
+// tells reports whether the request has a say in a metric of finished requests: users who left have one in what
+// they had seen until then, and those that the end of the run cancelled in none.
+func (r *reading) tells(m Metric) bool {
+	return r.counted || r.value(m.wants()).counts || m.class() == tokenClass || m.class() == ratioClass && r.sample.Leaver()
+}
+
 // request counts a sample that belongs here.
 func (t *tally) request(r *reading) {
 	s := r.sample
@@ -102,8 +110,8 @@ func (t *tally) request(r *reading) {
 		t.cancelled++
 	} else {
 		t.requests++
-		t.tries += s.Tries()
 	}
+	t.clients.request(s)
 	if r.complete {
 		t.complete++
 		t.streams += max(0, s.Done-s.Sent)
@@ -112,7 +120,7 @@ func (t *tally) request(r *reading) {
 		t.cut++
 		t.cutBy[min(s.Outcome, results.Cancelled)]++
 	}
-	if r.counted && len(s.Chunks) > 0 {
+	if r.counted && r.tokens > 0 {
 		t.countedBy[sourceIndex(s.Usage.Source)]++
 	}
 	if r.met {
@@ -151,6 +159,7 @@ func sourceIndex(s results.UsageSource) int {
 // arrive counts tokens that came here.
 func (t *tally) arrive(a arrival, complete bool) {
 	t.tokens += a.tokens
+	t.whole += a.whole
 	t.chunks += a.chunks
 	t.coalesced += a.coalesced
 	if complete {
@@ -187,7 +196,7 @@ func (t *tally) merge(o *tally) {
 	t.cut += o.cut
 	t.refused += o.refused
 	t.leaks += o.leaks
-	t.tries += o.tries
+	t.clients.merge(&o.clients)
 	t.reconnects += o.reconnects
 	for i := range t.outcomes {
 		t.outcomes[i] += o.outcomes[i]
@@ -208,6 +217,7 @@ func (t *tally) merge(o *tally) {
 	t.streams += o.streams
 	t.tokens += o.tokens
 	t.goodTokens += o.goodTokens
+	t.whole += o.whole
 	t.chunks += o.chunks
 	t.coalesced += o.coalesced
 	t.met += o.met
@@ -232,7 +242,7 @@ func (t *trio) add(r *reading) {
 		t[r.belongs].request(r)
 	}
 	for p, a := range r.arrived {
-		if a.chunks > 0 {
+		if a != (arrival{}) {
 			t[p].arrive(a, r.complete)
 		}
 	}
@@ -303,8 +313,15 @@ func inSeconds(d time.Duration, inf, counts bool) value {
 	return value{d.Seconds(), counts}
 }
 
-// arrivals sorts the chunks into windows.
+// arrivals sorts the chunks into windows. All tokens of an answer in one piece arrive at its end, and say nothing of chunks.
 func (rd *reader) arrivals(r *reading) {
+	if r.sample.Unstreamed {
+		r.tokens = float64(r.sample.Received())
+		if r.done != nowhere {
+			r.arrived[r.done] = arrival{tokens: r.tokens, whole: r.tokens}
+		}
+		return
+	}
 	weight := weightOf(r.sample)
 	for i, c := range r.sample.Chunks {
 		tokens := float64(c.Tokens) * weight

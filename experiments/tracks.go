@@ -209,7 +209,11 @@ func (t *claimTrack) recover(r *reading, line *timeline) {
 	if r.done == inRecovery {
 		t.window(r.sample.Done - line.closed.at).finish(r)
 	}
-	if t.claim.Metric.class() != rateClass || r.arrived[inRecovery].chunks == 0 {
+	if t.claim.Metric.class() != rateClass || r.arrived[inRecovery] == (arrival{}) {
+		return
+	}
+	if r.sample.Unstreamed {
+		t.window(r.sample.Done-line.closed.at).arrive(r.arrived[inRecovery], r.complete)
 		return
 	}
 	weight := weightOf(r.sample)

@@ -26,9 +26,7 @@ func whole(o results.Outcome, status int, at ...int) *results.Sample {
 
 // Users who leave were measured until then, and answers in one piece have an end and no middle.
 func TestMetricsOfThoseWhoLeaveAndOfWholeAnswers(t *testing.T) {
-	var (
-		never = answer{Inf: true, Counts: true}
-	)
+	never := answer{Inf: true, Counts: true}
 	is := func(d int) answer { return answer{D: time.Duration(d) * ms, Counts: true} }
 	for _, tt := range []struct {
 		name                         string

@@ -123,41 +123,99 @@ type Report struct {
 type PhaseStats struct {
 	Phase     Phase         `json:"phase"`
 	Duration  time.Duration `json:"duration_ns"`
-	Requests  int           `json:"requests"` // attempted: without our own planned cancellations
+	Requests  int           `json:"requests"` // attempted: without what we cancelled; each turn of a conversation is one
 	Complete  int           `json:"complete"`
-	Cancelled int           `json:"cancelled,omitempty"`
+	Cancelled int           `json:"cancelled,omitempty"` // by the clients' plans (see Left) and at the end of the run
 	// CutAfter200 counts failures that a status check calls success: status 2xx, outcome not complete.
 	CutAfter200 int `json:"failed_with_2xx"`
 	// FailedWith2xx are the outcomes of these, most frequent first, without error texts.
 	FailedWith2xx []OutcomeStats `json:"failed_with_2xx_outcomes"`
 	// Refused are 429 and 503 before the first byte: not in TTFT, only in success. Infinite are
-	// failures that count in TTFT as +∞.
+	// failures that count in TTFT as +∞; users who gave up waiting (Left by time, WithoutToken) do so, too, and are none.
 	Refused  int     `json:"refused"`
 	Infinite int     `json:"ttft_infinite"`
 	Success  float64 `json:"success"` // 0..1; 0 when Requests is 0
-	// TokensPerSecond are the tokens that arrived within the phase, of whichever requests; GoodputTokens those of
-	// complete ones.
+	// TokensPerSecond are the tokens that arrived within the phase, of whichever requests, in the attempt that served them
+	// or was their last: also for users who left later. GoodputTokens are those of complete ones. An answer in one piece
+	// arrives at its end.
 	TokensPerSecond float64 `json:"tokens_per_second"`
 	GoodputTokens   float64 `json:"goodput_tokens"`
-	TokensPerChunk  float64 `json:"tokens_per_chunk"` // where it is not 1, an ITL is not the time of a token
+	TokensPerChunk  float64 `json:"tokens_per_chunk"` // of streams; where it is not 1, an ITL is not the time of a token
 	// Coalesced is the share of chunks, 0..1, that came in one read with the chunk before: their gaps are not in the ITL.
 	Coalesced float64 `json:"coalesced"`
 	// CountedBy says who counted the tokens, of how many requests that brought any; "unknown" where the sample does not say.
-	CountedBy     map[UsageSource]int `json:"tokens_counted_by,omitempty"`
-	Amplification float64             `json:"amplification"`
-	Leaks         int                 `json:"leaks"`
-	Reconnects    int                 `json:"reconnects"`
-	TTFT          Quantiles           `json:"ttft"`
-	ITL           Quantiles           `json:"itl"`
-	TPOT          Quantiles           `json:"tpot"`
-	E2E           Quantiles           `json:"e2e"`
-	Stall         Quantiles           `json:"stall"`
+	CountedBy map[UsageSource]int `json:"tokens_counted_by,omitempty"`
+	// Amplification is attempts per request, also of those whose users left: see Attempts.
+	Amplification float64 `json:"amplification"`
+	// Leaks are answers with another's nonce. Of Answers, which had any text in which a nonce could stand, Echoed carried
+	// their own: with none of these a swap would not have been seen, and 0 leaks say nothing.
+	Leaks   int `json:"leaks"`
+	Answers int `json:"answers"`
+	Echoed  int `json:"answers_echoed"`
+	// Attempts say why requests were tried more than once; nil where none was. Wasted is what was thrown away; nil: nothing.
+	Attempts *AttemptStats `json:"attempts,omitempty"`
+	Wasted   *WasteStats   `json:"wasted_tokens,omitempty"`
+	// Conversations is nil where every request stood alone. Left are the users who left by plan, by how.
+	Conversations *ConversationStats `json:"conversations,omitempty"`
+	Left          []LeftStats        `json:"left,omitempty"`
+	// Unstreamed counts the requests (Cancelled with them) whose answers come in one piece: they are not in TTFT, ITL, TPOT
+	// and Stall, which therefore have fewer.
+	Unstreamed int       `json:"unstreamed,omitempty"`
+	Reconnects int       `json:"reconnects"`
+	TTFT       Quantiles `json:"ttft"`
+	ITL        Quantiles `json:"itl"`
+	TPOT       Quantiles `json:"tpot"`
+	E2E        Quantiles `json:"e2e"`
+	Stall      Quantiles `json:"stall"`
 	// TTFTSent and E2ESent count from Sent instead of Due. Slices have none.
 	TTFTSent Quantiles `json:"ttft_sent,omitzero"`
 	E2ESent  Quantiles `json:"e2e_sent,omitzero"`
 	// SLO says how many requests kept its bounds; nil where there are none.
 	SLO      *SLOStats      `json:"slo,omitempty"`
 	Outcomes []OutcomeStats `json:"outcomes"` // those that occurred, Complete first, then most frequent first
+}
+
+// AttemptStats say how often requests were tried, and why more than once. What the end of the run cancelled is not in it,
+// but for the attempts that it had lost.
+type AttemptStats struct {
+	Requests int `json:"requests"` // with those whose users left
+	Attempts int `json:"attempts"`
+	// Lost are the attempts that did not serve, by their outcome, most frequent first.
+	Lost []LostStats `json:"lost"`
+	// Hedges were sent beside another attempt; HedgesWon overtook it. Failovers went on at another endpoint.
+	Hedges    int `json:"hedges,omitempty"`
+	HedgesWon int `json:"hedges_won,omitempty"`
+	Failovers int `json:"failovers,omitempty"`
+}
+
+// LostStats count attempts that did not serve: cancelled are those that a hedge overtook, or that were overtaken.
+type LostStats struct {
+	Outcome Outcome `json:"outcome"`
+	Status  int     `json:"status,omitempty"` // of an http_status
+	Count   int     `json:"count"`
+}
+
+// WasteStats are the tokens that were thrown away: received in attempts that did not serve, or by requests that
+// failed in the end.
+type WasteStats struct {
+	Output int     `json:"output"`
+	Of     int     `json:"of"`     // all that were received, in whichever attempt
+	Share  float64 `json:"share"`  // Output of Of, 0..1
+	Prompt int     `json:"prompt"` // of the same attempts, as far as servers said
+}
+
+// ConversationStats count conversations by their first turn. Each turn is a request; what we cancelled has not failed.
+type ConversationStats struct {
+	Begun  int `json:"begun"`
+	Turns  int `json:"turns"`
+	Failed int `json:"turns_failed"`
+}
+
+// LeftStats count the users who left in one way.
+type LeftStats struct {
+	Way          Left `json:"way"`
+	Count        int  `json:"count"`
+	WithoutToken int  `json:"without_token"` // of Count, of streams
 }
 
 // SLOStats say how many requests kept every bound of the SLO.

@@ -42,6 +42,11 @@ func (r *Report) listed() *Report {
 // listed is p with lists that are not nil.
 func (p PhaseStats) listed() PhaseStats {
 	p.Outcomes, p.FailedWith2xx = list(p.Outcomes), list(p.FailedWith2xx)
+	if p.Attempts != nil {
+		attempts := *p.Attempts
+		attempts.Lost = list(attempts.Lost)
+		p.Attempts = &attempts
+	}
 	if p.SLO != nil {
 		slo := *p.SLO
 		slo.Missed = list(slo.Missed)
