@@ -149,9 +149,9 @@ func (a *Attack) write(phase results.Phase, from Arrival, k, index uint64) (*tur
 	j := a.load.job(phase, from, k)
 	first := a.doors[0]
 	t := &turn{
-		index: index, phase: phase, client: j.client, seed: j.seed, nonce: a.nonces.of(index), closed: a.agenda.loop != nil,
+		index: index, phase: phase, client: j.client, class: j.kind, seed: j.seed, nonce: a.nonces.of(index), closed: a.agenda.loop != nil,
 		fresh: a.load.schedule.profile.at(from.Part).Herd != nil,
-		ask:   targets.Prompt{Model: first.model, MaxTokens: j.output},
+		ask:   targets.Prompt{Model: cmp.Or(j.model, first.model), MaxTokens: j.output},
 	}
 	t.ask.Messages = a.prompt(phase, j, t.nonce)
 	var err error

@@ -134,51 +134,20 @@ func (c Client) Validate() []error {
 	return append(errs, c.validateRetries()...)
 }
 
-// shareSlack lets thirds be written as 33%, 33% and 34%, or as three times 33.3%.
-const shareSlack = 0.005
-
 // ValidateClients returns what is wrong with clients taken together, or nil: their
 // shares must come to 100%.
-func ValidateClients(clients []Client) []error {
-	var errs []error
-	sum, open := 0.0, 0
-	for _, c := range clients {
-		sum += float64(c.Share)
-		if c.Share == 0 {
-			open++
-		}
-	}
-	switch {
-	case sum > 1+shareSlack:
-		errs = append(errs, fmt.Errorf("shares come to %s: make them 100%%", Share(sum)))
-	case open > 0 && sum > 1-shareSlack:
-		errs = append(errs, fmt.Errorf("shares come to 100%% and leave nothing for the %d client(s) without one", open))
-	case open == 0 && len(clients) > 0 && sum < 1-shareSlack:
-		errs = append(errs, fmt.Errorf("shares come to %s: make them 100%%", Share(sum)))
-	}
-	return errs
-}
+func ValidateClients(clients []Client) []error { return checkShares(clientShares(clients), "client(s)") }
 
 // Shares returns the part of all requests that each client makes, in order: a client without a share has an
 // equal part of what the others leave. For clients that ValidateClients has nothing against they come to 1.
-func Shares(clients []Client) []float64 {
-	parts := make([]float64, len(clients))
-	sum, open := 0.0, 0
+func Shares(clients []Client) []float64 { return partsOf(clientShares(clients)) }
+
+func clientShares(clients []Client) []Share {
+	shares := make([]Share, len(clients))
 	for i, c := range clients {
-		parts[i] = float64(c.Share)
-		sum += parts[i]
-		if c.Share == 0 {
-			open++
-		}
+		shares[i] = c.Share
 	}
-	for i := range parts {
-		if parts[i] == 0 {
-			parts[i] = (1 - sum) / float64(open)
-		} else if open == 0 {
-			parts[i] /= sum
-		}
-	}
-	return parts
+	return shares
 }
 
 // A Share is a part of all requests, 0 to 1. Its zero value means not set.

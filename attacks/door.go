@@ -64,7 +64,9 @@ func (cfg *Config) newDoor(name string, e targets.Endpoint, clients []Client) (*
 		rt.heads = append(rt.heads, head)
 		d.pools = append(d.pools, shared)
 	}
-	d.routes = append(d.routes, rt)
+	for range max(1, len(cfg.Workload)) {
+		d.routes = append(d.routes, rt)
+	}
 	return d, errors.Join(errs...)
 }
 

@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"github.com/failwhale/failwhale/results"
@@ -33,8 +32,12 @@ func PeakOf(p Profile, w Workload, phase results.Phase, seed uint64, length time
 	var peak Peak
 	now := time.Duration(-1) // the second that recent ends with
 	window := max(1, min(peakWindow, length).Truncate(time.Second)/time.Second)
-	rng, n := rand.New(rand.NewPCG(seed, turnStream)), 0
-	for a, err := range p.Arrivals(phase, seed) {
+	l, err := newLoad(p, w, []Client{{}}, seed)
+	if err != nil {
+		return peak, err
+	}
+	n := 0
+	for a, err := range l.schedule.arrivals(phase, seed) {
 		if err != nil {
 			return peak, err
 		}
@@ -47,10 +50,7 @@ func PeakOf(p Profile, w Workload, phase results.Phase, seed uint64, length time
 				recent = recent[1:]
 			}
 		}
-		_, tokens := w.lengths(rng)
-		if a.Shape != nil && len(w) == 0 {
-			tokens = a.Shape.OutputTokens
-		}
+		tokens := l.job(phase, a, uint64(n)).output
 		last := &recent[len(recent)-1]
 		last.requests, last.tokens = last.requests+1, last.tokens+float64(tokens)
 		sum.requests, sum.tokens = sum.requests+1, sum.tokens+float64(tokens)

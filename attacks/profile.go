@@ -324,6 +324,10 @@ const (
 	warmupStream
 	partStream
 	blockStream
+	classStream
+	modelStream
+	groupStream
+	goldenStream
 )
 
 // partSeed is the seed of a phase's base, or of a part of it. It is one for all phases that are judged, so that

@@ -202,9 +202,4 @@ func retryAfter(h http.Header) (time.Duration, bool) {
 }
 
 // feature is the class of requests that a turn is of.
-func (a *Attack) feature(t *turn) string {
-	if t.class < len(a.load.work) {
-		return a.load.work[t.class].Feature
-	}
-	return ""
-}
+func (a *Attack) feature(t *turn) string { return a.load.classes[t.class].Feature }

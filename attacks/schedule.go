@@ -130,17 +130,26 @@ func (m *merged) close() {
 type load struct {
 	seed     uint64
 	schedule *schedule
-	work     Workload
-	upTo     []float64 // the shares of the clients, summed up
+	classes  []Class // with their presets' parts
+	moulds   []mould // of classes
+	choices  []choice
 }
+
+// A choice is whose the requests of the profile's base may be, or of one of its parts.
+type choice struct{ clients, classes weights }
 
 // newLoad reads the beginnings of the profile's traces.
 func newLoad(p Profile, w Workload, clients []Client, seed uint64) (load, error) {
-	l := load{seed: seed, work: w}
-	sum := 0.0
-	for _, part := range Shares(clients) {
-		sum += part
-		l.upTo = append(l.upTo, sum)
+	l := load{seed: seed, classes: w.resolve()}
+	if len(w) == 0 {
+		w = Workload{{}}
+	}
+	for _, c := range w {
+		l.moulds = append(l.moulds, newMould(c))
+	}
+	users, kinds := Shares(clients), w.Shares()
+	for range 1 + len(p.Plus) {
+		l.choices = append(l.choices, choice{clients: newWeights(users, nil), classes: newWeights(kinds, nil)})
 	}
 	var err error
 	l.schedule, err = newSchedule(p)
@@ -150,22 +159,29 @@ func newLoad(p Profile, w Workload, clients []Client, seed uint64) (load, error)
 // A job is one request before it is written.
 type job struct {
 	seed           uint64     // of what is random about it: equal in every judged phase
-	rng            *rand.Rand // made of it, for the words
+	rng            *rand.Rand // made of it, for lengths and words
 	client         int
-	prompt, output int // tokens
-	shape          *Shape
+	kind           int     // the place of its class
+	class          *Class  // with its preset's part
+	model          string  // "": that of the endpoint
+	group          int     // of those that share a prefix
+	golden         *Golden // what it asks instead of words of ours; nil: nothing
+	prompt, output int     // tokens
+	shape          *Shape  // what a trace says of it; nil: the class says it
 }
 
 // job decides about the request that is number k of its part of a phase.
 func (l *load) job(phase results.Phase, from Arrival, k uint64) job {
 	j := job{seed: mix(mix(partSeed(l.seed, phase, from.Part), turnStream), k)}
 	j.rng = rand.New(rand.NewPCG(j.seed, turnStream))
-	who := j.rng.Float64() * l.upTo[len(l.upTo)-1]
-	for j.client < len(l.upTo)-1 && who >= l.upTo[j.client] {
-		j.client++
-	}
-	j.prompt, j.output = l.work.lengths(j.rng)
-	if from.Shape != nil && len(l.work) == 0 {
+	choice := &l.choices[from.Part]
+	j.client = choice.clients.pick(j.rng.Float64())
+	j.kind = choice.classes.pick(j.unit(classStream))
+	j.class = &l.classes[j.kind]
+	m := &l.moulds[j.kind]
+	m.cast(&j)
+	j.prompt, j.output = m.lengths(j.class, j.rng)
+	if from.Shape != nil && m.traced {
 		j.shape, j.prompt, j.output = from.Shape, from.Shape.PromptTokens, from.Shape.OutputTokens
 	}
 	return j

@@ -139,8 +139,24 @@ func (w *Workload) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Validate returns what is wrong with the classes taken together, or nil.
-func (w Workload) Validate() []error { return nil }
+// Validate returns what is wrong with the classes taken together, or nil: their shares must come to 100%.
+func (w Workload) Validate() []error { return checkShares(w.shares(), "class(es)") }
+
+// Shares returns the part of all requests that each class is, in order. No classes are one.
+func (w Workload) Shares() []float64 {
+	if len(w) == 0 {
+		return []float64{1}
+	}
+	return partsOf(w.shares())
+}
+
+func (w Workload) shares() []Share {
+	shares := make([]Share, len(w))
+	for i, c := range w {
+		shares[i] = c.Share
+	}
+	return shares
+}
 
 // Validate returns what is wrong with c, or nil.
 func (c Class) Validate() []error {
@@ -154,9 +170,10 @@ func (c Class) Validate() []error {
 	for _, f := range []struct {
 		name string
 		n    Length
-	}{{"prompt_tokens", c.PromptTokens}, {"output_tokens", c.OutputTokens}} {
-		if f.n == (Length{}) {
-			errs = append(errs, fmt.Errorf("%s is missing", f.name))
+		most int
+	}{{"prompt_tokens", c.PromptTokens, 200}, {"output_tokens", c.OutputTokens, 50}} {
+		if c.hasLengths() && f.n == (Length{}) {
+			errs = append(errs, fmt.Errorf("%[1]s is missing: write %[1]s: %[2]d, or preset: %[3]s", f.name, f.most, Chat))
 		}
 	}
 	return errs
@@ -166,7 +183,7 @@ func (c Class) Validate() []error {
 func (l *Length) UnmarshalText(text []byte) error {
 	n, err := strconv.Atoi(string(text))
 	if err != nil || n < 1 || n > maxTokens {
-		return fmt.Errorf("%q is not between 1 and %d", text, maxTokens)
+		return fmt.Errorf("%s is not between 1 and %d", text, maxTokens)
 	}
 	*l = Length{Fixed: n}
 	return nil
@@ -197,22 +214,4 @@ func (l Length) draw(rng *rand.Rand) int {
 	p50, p90 := float64(l.P50), float64(l.P90)
 	sigma := math.Log(p90/p50) / z90
 	return int(max(1, min(most, p50*math.Exp(sigma*rng.NormFloat64()))))
-}
-
-// class is what requests are like, with the preset's part of it.
-func (w Workload) class() Class {
-	c := Class{Preset: ChatShort}
-	if len(w) > 0 {
-		c = w[0]
-	}
-	if p, ok := preset(c.Preset); ok {
-		return p
-	}
-	return c
-}
-
-// lengths draws how many tokens a request has and asks for.
-func (w Workload) lengths(rng *rand.Rand) (prompt, output int) {
-	c := w.class()
-	return c.PromptTokens.draw(rng), c.OutputTokens.draw(rng)
 }

@@ -214,8 +214,10 @@ func (d *decoder) entered(n *yaml.Node, path string, v reflect.Value) {
 		return
 	} else if ok && v.Kind() == reflect.Slice && n.Kind == yaml.MappingNode { // a list of one
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		d.entered(n, path, v.Index(0))
-		d.validate(n, path, v.Index(0))
+		before := len(d.problems)
+		if d.entered(n, path, v.Index(0)); len(d.problems) == before {
+			d.validate(n, path, v.Index(0))
+		}
 		return
 	}
 	switch v.Kind() {
@@ -253,6 +255,9 @@ func (d *decoder) place(n *yaml.Node, path string, t reflect.Type, err error) {
 	key, _, _ := strings.Cut(text, " ")
 	key = strings.TrimSuffix(key, ":")
 	if t.Kind() == reflect.Struct && fieldOf(t, key) != nil {
+		if rest, ok := strings.CutPrefix(text, key+" is missing"); ok {
+			text = "is missing" + rest
+		}
 		at := n
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if n.Kind == yaml.MappingNode && n.Content[i].Value == key {
