@@ -41,11 +41,11 @@ func (r *race) won(i int32) bool {
 // returns when both have ended; other is nil where there was no second.
 func (e *errand) race(ctx context.Context, d *door) (kept, other *try) {
 	var r race
-	var lanes [2]context.Context
-	for i := range lanes {
-		lanes[i], r.cancel[i] = context.WithCancelCause(ctx)
-		defer r.cancel[i](nil)
-	}
+	one, cancelOne := context.WithCancelCause(ctx)
+	defer cancelOne(nil)
+	two, cancelTwo := context.WithCancelCause(ctx)
+	defer cancelTwo(nil)
+	r.cancel = [2]context.CancelCauseFunc{cancelOne, cancelTwo}
 	var second *try
 	done := make(chan struct{})
 	timer := time.AfterFunc(e.client.Hedge, func() {
@@ -55,8 +55,8 @@ func (e *errand) race(ctx context.Context, d *door) (kept, other *try) {
 				e.fail(panicked(fmt.Sprintf("the hedge of turn %d", e.turn.index), said))
 			}
 		}()
-		if lanes[1].Err() == nil {
-			second = e.enter(lanes[1], d, &r, 1)
+		if two.Err() == nil {
+			second = e.enter(two, d, &r, 1)
 			second.hedge = true
 		}
 	})
@@ -67,7 +67,7 @@ func (e *errand) race(ctx context.Context, d *door) (kept, other *try) {
 		<-done
 	}
 	defer join()
-	first := e.enter(lanes[0], d, &r, 0)
+	first := e.enter(one, d, &r, 0)
 	join()
 	switch {
 	case second == nil:
@@ -75,7 +75,7 @@ func (e *errand) race(ctx context.Context, d *door) (kept, other *try) {
 	case r.first.Load() == 1, r.first.Load() == 0 && first.done > second.done:
 		return first, second
 	}
-	first.hedge = first.outcome == results.Cancelled && errors.Is(context.Cause(lanes[0]), errOvertaken)
+	first.hedge = first.outcome == results.Cancelled && errors.Is(context.Cause(one), errOvertaken)
 	return second, first
 }
 
