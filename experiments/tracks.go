@@ -15,12 +15,6 @@ const (
 	maxLabelNames  = 16
 )
 
-// Names of the two slices that are no single value of a label.
-const (
-	otherValue = "(other)" // all values after the first maxLabelValues
-	noValue    = "(none)"  // requests without the label: a region that is gone names itself on no response
-)
-
 // A group tells the values of one label apart.
 type group struct {
 	label  string
@@ -67,10 +61,10 @@ func (g *group) slices() []slice {
 		all = append(all, slice{v, g.values[v]})
 	}
 	if g.other != nil {
-		all = append(all, slice{otherValue, g.other})
+		all = append(all, slice{results.OtherValue, g.other})
 	}
 	if g.none.requests() > 0 {
-		all = append(all, slice{noValue, g.none})
+		all = append(all, slice{results.NoValue, g.none})
 	}
 	return all
 }

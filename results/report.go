@@ -238,6 +238,12 @@ type MissedBound struct {
 	Count int    `json:"count"`
 }
 
+// Values of a slice that are no single value of its label: labels may have any number of them.
+const (
+	OtherValue = "(other)" // all values after the first 50, taken together
+	NoValue    = "(none)"  // requests without the label: a region that is gone names itself on no response
+)
+
 // SliceStats are the figures of one label value in one phase.
 type SliceStats struct {
 	Label string `json:"label"`

@@ -28,12 +28,12 @@ const (
 )
 
 // WriteTable draws the report for people, on one screen: the verdict and why; the hypotheses; what
-// was broken and when; the phases side by side; how requests ended; and who was hit. No line has
+// was broken and when; the phases side by side; how requests ended; what clients did; and who was hit. No line has
 // a trailing space, and text that came from a server cannot steer the terminal.
 func (r *Report) WriteTable(w io.Writer, opts TableOptions) error {
 	s := newScreen(opts)
 	for _, part := range []func(*screen) error{
-		r.headline, r.hypotheses, r.faultTable, r.notes, r.phaseTable, r.selfLine, r.outcomeTable, r.sliceTable, r.serverTable,
+		r.headline, r.hypotheses, r.faultTable, r.notes, r.phaseTable, r.selfLine, r.outcomeTable, r.clientTable, r.sliceTable, r.serverTable,
 	} {
 		if err := part(s); err != nil {
 			return err

@@ -12,11 +12,11 @@ import (
 
 // WriteLoad draws the report of a load that nothing was claimed about: of all answers that a status
 // check calls served, how many were not, first; then how long things took, how much there was of
-// them, how requests ended, and who was hit.
+// them, how requests ended, what clients did, and who was hit.
 func (r *Report) WriteLoad(w io.Writer, opts TableOptions) error {
 	s := newScreen(opts)
 	for _, part := range []func(*screen) error{
-		r.loadHeadline, r.notes, r.loadTimes, r.selfLine, r.loadRates, r.loadOutcomes, r.loadSlices, r.loadServers,
+		r.loadHeadline, r.notes, r.loadTimes, r.selfLine, r.loadRates, r.loadOutcomes, r.loadClients, r.loadSlices, r.loadServers,
 	} {
 		if err := part(s); err != nil {
 			return err
@@ -55,8 +55,11 @@ func (r *Report) loadHeadline(s *screen) error {
 	if p.Refused > 0 {
 		second += fmt.Sprintf(", %d of them refused (429, 503)", p.Refused)
 	}
-	if p.Cancelled > 0 && r.Exit == ExitInterrupted { // an attack plans no other cancellations
-		second += fmt.Sprintf("; %d more were cancelled by the interrupt", p.Cancelled)
+	if n := p.leavers(); n > 0 {
+		second += fmt.Sprintf("; %d more users left by plan", n)
+	}
+	if n := p.Cancelled - p.leavers(); n > 0 && r.Exit == ExitInterrupted {
+		second += fmt.Sprintf("; %d more were cancelled by the interrupt", n)
 	}
 	if p.Leaks > 0 {
 		second += fmt.Sprintf("; %d ANSWERS WERE ANOTHER USER'S", p.Leaks)
@@ -185,15 +188,15 @@ func (r *Report) loadRates(s *screen) error {
 	for _, also := range []struct {
 		n    int
 		what string
-	}{{p.Cancelled, "of them cancelled"}, {p.Reconnects, "stale connections replaced"}} {
+	}{{p.leavers(), "of them left by plan"}, {p.Cancelled - p.leavers(), "of them cancelled"}, {p.Reconnects, "stale connections replaced"}} {
 		if also.n > 0 {
 			sent = append(sent, fmt.Sprintf("%d %s", also.n, also.what))
 		}
 	}
-	if p.Amplification > 1 {
-		sent = append(sent, fmt.Sprintf("each tried %s times", digits(p.Amplification)))
-	}
 	g.add("requests", perSecond(p.Requests+p.Cancelled), strings.Join(sent, ", "))
+	if a := p.Attempts; a != nil {
+		g.add("attempts", perSecond(a.Attempts), a.line())
+	}
 	tokens := "none"
 	if p.TokensPerChunk > 0 {
 		tokens = digits(p.TokensPerChunk) + " a chunk; counted by (answers): " + countedBy(p.CountedBy)
@@ -207,7 +210,11 @@ func (r *Report) loadRates(s *screen) error {
 	}
 	s.fitLast(&g)
 	s.title("RATES", "  over the "+at(p.Duration)+" of load")
-	return s.table(g)
+	if err := s.table(g); err != nil {
+		return err
+	}
+	r.leakLine(s)
+	return nil
 }
 
 // countedBy says who counted the tokens of how many answers: "server 148, chunks 2".

@@ -40,7 +40,10 @@ func attackedInVain() *results.Report {
 		{Outcome: results.StreamError, Count: 30},
 		{Outcome: results.WrongUser, Count: 7},
 	}
-	p.Leaks, p.Amplification, p.Reconnects = 7, 1.21, 4
+	p.Leaks, p.Answers, p.Echoed, p.Amplification, p.Reconnects = 7, 1138, 1130, 1.21, 4
+	p.Attempts = &results.AttemptStats{Requests: 1490, Attempts: 1803, Lost: []results.LostStats{
+		{Outcome: results.HTTPStatus, Status: 503, Count: 180}, {Outcome: results.RateLimited, Count: 133},
+	}}
 	p.TokensPerChunk, p.Coalesced = 3.2, 0.31
 	p.CountedBy = map[results.UsageSource]int{
 		results.UsageServer: 1001, results.UsageContinuous: 20, results.UsageTokenizer: 40, results.UsageChunks: 77, "unknown": 2,
@@ -72,6 +75,16 @@ func attackedInVain() *results.Report {
 	return r
 }
 
+// attackedByUsers is that of one whose clients do all that clients can.
+func attackedByUsers() *results.Report {
+	r := attacked()
+	p := &r.Phases[0]
+	p.Cancelled, p.Unstreamed, p.Answers, p.Amplification = 70, 90, 1410, 1.24
+	p.Attempts, p.Wasted, p.Conversations, p.Left = clients()
+	p.Outcomes = append(p.Outcomes, results.OutcomeStats{Outcome: results.Cancelled, Count: 70})
+	return r
+}
+
 // One screen of at most 110 columns and 50 lines, whatever befell.
 func TestWriteLoad(t *testing.T) {
 	bound := attacked()
@@ -97,6 +110,7 @@ func TestWriteLoad(t *testing.T) {
 		"load-deaf":        {deaf, results.TableOptions{}},
 		"load-late":        {bound, results.TableOptions{Color: true}},
 		"load-interrupted": {cut, results.TableOptions{}},
+		"load-users":       {attackedByUsers(), results.TableOptions{}},
 		"load-none":        {&results.Report{Exit: results.ExitUndecided, Why: "nothing was sent"}, results.TableOptions{}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -72,7 +72,7 @@ func figures() []figure {
 		{name: "goodput /s (slo)", show: func(p *PhaseStats) string { return digits(goodputOf(p)) }, only: func(p *PhaseStats) bool { return p.SLO != nil }, change: func(base, now *PhaseStats) string { return times(goodputOf(base), goodputOf(now)) }},
 		rate("amplification", func(p *PhaseStats) float64 { return p.Amplification }),
 		rate("tokens per chunk", func(p *PhaseStats) float64 { return p.TokensPerChunk }),
-		rare("cancelled", func(p *PhaseStats) int { return p.Cancelled }),
+		rare("cancelled at the end", func(p *PhaseStats) int { return p.Cancelled - p.leavers() }),
 		rare("stale connections", func(p *PhaseStats) int { return p.Reconnects }),
 	}
 }
@@ -195,6 +195,7 @@ func (r *Report) phaseTable(s *screen) error {
 		lag = closedLoop
 	}
 	s.text("   ", dim, "our own lateness (lag): "+lag)
+	r.leakLine(s)
 	return nil
 }
 

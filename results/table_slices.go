@@ -74,7 +74,8 @@ func (r *Report) sliceTable(s *screen) error {
 func (r *Report) sliceRows(g *grid, phase Phase, row func(comparison) []string) {
 	labels, byLabel := r.compared(phase)
 	for _, label := range labels {
-		all := byLabel[label]
+		rest := slices.DeleteFunc(slices.Clone(byLabel[label]), func(c comparison) bool { return c.now.Value != OtherValue })
+		all := slices.DeleteFunc(byLabel[label], func(c comparison) bool { return c.now.Value == OtherValue })
 		for i, c := range all {
 			if i == slicesShown && len(all) > slicesShown+1 {
 				g.add(fmt.Sprintf("%s: %d more, %s or better", plain(label), len(all)-i, successOf(&c.now.PhaseStats)))
@@ -82,12 +83,18 @@ func (r *Report) sliceRows(g *grid, phase Phase, row func(comparison) []string) 
 			}
 			g.add(row(c)...)
 		}
+		for _, c := range rest { // its figures are those of all, so that it has no place among the worst
+			g.add(row(c)...)
+		}
 	}
 }
 
 func (c comparison) name() string {
-	if c.now.Value == "" {
+	switch c.now.Value {
+	case "", NoValue:
 		return plain(c.now.Label) + " not known"
+	case OtherValue:
+		return plain(c.now.Label) + ": all further values"
 	}
 	return short(plain(c.now.Label+"="+c.now.Value), 40)
 }

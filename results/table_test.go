@@ -154,6 +154,42 @@ func harmed() *results.Report {
 	return r
 }
 
+// clients are what clients may have done, of every kind.
+func clients() (*results.AttemptStats, *results.WasteStats, *results.ConversationStats, []results.LeftStats) {
+	return &results.AttemptStats{Requests: 1560, Attempts: 1934, Hedges: 30, HedgesWon: 11, Failovers: 45, Lost: []results.LostStats{
+			{Outcome: results.HTTPStatus, Status: 503, Count: 180},
+			{Outcome: results.RateLimited, Count: 60},
+			{Outcome: results.Reset, Count: 50},
+			{Outcome: results.Cancelled, Count: 30},
+			{Outcome: results.Connect, Count: 29},
+			{Outcome: results.HTTPStatus, Status: 500, Count: 20},
+			{Outcome: results.IdleTimeout, Count: 5},
+		}},
+		&results.WasteStats{Output: 5210, Of: 75321, Share: 5210.0 / 75321, Prompt: 18000},
+		&results.ConversationStats{Begun: 210, Turns: 603, Failed: 12},
+		[]results.LeftStats{
+			{Way: results.LeftStart, Count: 10, WithoutToken: 10}, {Way: results.LeftTokens, Count: 20}, {Way: results.LeftTime, Count: 33, WithoutToken: 8},
+		}
+}
+
+// withUsers is refuted, with clients that do all that clients can, and more tenants than can be told apart.
+func withUsers() *results.Report {
+	r := refuted()
+	for i := range r.Phases {
+		r.Phases[i].Answers, r.Phases[i].Echoed = 1000, 993-i
+	}
+	p := &r.Phases[1]
+	p.Cancelled, p.Unstreamed = 67, 90
+	p.Attempts, p.Wasted, p.Conversations, p.Left = clients()
+	r.Phases[2].Attempts = &results.AttemptStats{Requests: 1498, Attempts: 1511, Lost: []results.LostStats{{Outcome: results.IdleTimeout, Count: 12}, {Outcome: results.Connect, Count: 1}}}
+	r.Slices = nil
+	for i := range 50 {
+		r.Slices = append(r.Slices, slice("tenant", fmt.Sprintf("t%02d", i), results.Fault, 20, 0.5+float64(i)/100, 1.5, 80))
+	}
+	r.Slices = append(r.Slices, slice("tenant", results.OtherValue, results.Fault, 900, 0.97, 1.5, 80), slice("tenant", results.NoValue, results.Fault, 90, 0.2, 1.5, 80))
+	return r
+}
+
 // unsteady is the report of a run that injected nothing.
 func unsteady() *results.Report {
 	r := refuted()
@@ -195,6 +231,7 @@ func TestWriteTable(t *testing.T) {
 		{"refuted", refuted(), results.TableOptions{}},
 		{"refuted-color", refuted(), results.TableOptions{Color: true}},
 		{"harm", harmed(), results.TableOptions{}},
+		{"users", withUsers(), results.TableOptions{}},
 		{"unsteady", unsteady(), results.TableOptions{}},
 		{"zero", &results.Report{}, results.TableOptions{}},
 	} {
@@ -225,7 +262,7 @@ func TestWriteTable(t *testing.T) {
 
 // Golden too: other programs read it.
 func TestWriteJSON(t *testing.T) {
-	for name, r := range map[string]*results.Report{"refuted.json": refuted(), "zero.json": {}} {
+	for name, r := range map[string]*results.Report{"refuted.json": refuted(), "zero.json": {}, "users.json": attackedByUsers()} {
 		var out, again bytes.Buffer
 		if err := r.WriteJSON(&out); err != nil {
 			t.Fatalf("%s: WriteJSON: %v", name, err)
