@@ -21,6 +21,7 @@ type body struct {
 	chunked bool
 	left    int64 // bytes until the end, or until the end of the chunk; -1: the connection's end is the body's
 	inChunk bool  // the chunk's data is read, its line end is not
+	err     error // by which reading ended: next returns it when all that came before is handed out
 	out     int   // bytes that next or line has handed out and that are still in in
 }
 
@@ -80,6 +81,9 @@ func (b *body) taken() {
 // goes on to wait for the rest while what is there has no line's end: no event ends
 // in it, and an event that is handed out in one piece is the cheaper to read.
 func (b *body) await() error {
+	if b.err != nil {
+		return b.err
+	}
 	for {
 		have := b.in.window()
 		if len(have) > 0 && (!b.chunked || int64(len(have)) >= b.left || len(have) == readBuffer ||
@@ -87,6 +91,10 @@ func (b *body) await() error {
 			return nil
 		}
 		if err := b.in.fill(); err != nil {
+			if len(have) > 0 && b.err == nil {
+				b.err = err // for the next call: what came is handed out, however it was cut
+				return nil
+			}
 			return err
 		}
 	}

@@ -1,8 +1,12 @@
 package attacks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,14 +120,33 @@ type Failover struct {
 	AfterFirstToken bool `yaml:"after_first_token" json:"after_first_token,omitempty"`
 }
 
+// Bounds of what a client may be told.
+const (
+	maxKindUsers       = 1_000_000
+	maxConnectionTurns = 1_000_000
+)
+
 // Validate returns what is wrong with c on its own, or nil.
 func (c Client) Validate() []error {
 	var errs []error
+	deadline := cmp.Or(c.Deadline, DefaultDeadline)
+	if !validShare(c.Share) {
+		errs = append(errs, fmt.Errorf("share %s is not over 0%% and up to 100%%: write 50%%", c.Share))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		errs = append(errs, c.validateHeader(name)...)
+	}
+	if c.Users < 0 || c.Users > maxKindUsers {
+		errs = append(errs, fmt.Errorf("users %d is not between 1 and %d: write 100, or leave it out for a new one each time", c.Users, maxKindUsers))
+	}
 	if c.Key != "" && !strings.Contains(c.Key, "${") {
 		errs = append(errs, errors.New("key is written out: write key: ${NAME}, and export NAME"))
 	}
 	if c.Deadline < 0 {
 		errs = append(errs, fmt.Errorf("deadline %s is negative: write 60s", c.Deadline))
+	}
+	if c.FirstToken < 0 || c.FirstToken > 0 && c.FirstToken > deadline {
+		errs = append(errs, fmt.Errorf("first_token %s is not between 0s and the deadline %s: write 5s", c.FirstToken, deadline))
 	}
 	if c.Idle < 0 {
 		errs = append(errs, fmt.Errorf("idle %s is negative: write 10s", c.Idle))
@@ -131,8 +154,44 @@ func (c Client) Validate() []error {
 	if c.Retries < 0 || c.Retries > maxRetries {
 		errs = append(errs, fmt.Errorf("retries %d is not between 0 and %d: write 2", c.Retries, maxRetries))
 	}
+	if c.Read < 0 {
+		errs = append(errs, fmt.Errorf("read %dB/s is negative: write 2KB/s", c.Read))
+	}
+	if c.RequestsPerConnection < 0 || c.RequestsPerConnection > maxConnectionTurns {
+		errs = append(errs, fmt.Errorf("requests_per_connection %d is not between 1 and %d: write 1 for a new one each time",
+			c.RequestsPerConnection, maxConnectionTurns))
+	}
+	for _, err := range c.Cancel.validate(deadline) {
+		errs = append(errs, prefix("cancel", err))
+	}
 	return append(errs, c.validateRetries()...)
 }
+
+// validateHeader returns what is wrong with one of c's headers, or nil. Its value is looked at when it is known.
+func (c *Client) validateHeader(name string) []error {
+	var errs []error
+	if err := checkHeader(name, ""); err != nil {
+		errs = append(errs, err)
+	}
+	for other := range c.Headers {
+		if other < name && http.CanonicalHeaderKey(other) == http.CanonicalHeaderKey(name) {
+			errs = append(errs, fmt.Errorf("headers %q and %q are the same one: remove one", other, name))
+		}
+	}
+	return errs
+}
+
+// label says who the client is.
+func (c *Client) label(l results.Labels) {
+	for _, is := range [...]struct{ name, value string }{{"tier", c.Tier}, {"tenant", c.Tenant}, {"home", c.Home}} {
+		if is.value != "" {
+			l[is.name] = is.value
+		}
+	}
+}
+
+// validShare reports whether s is one, or not set.
+func validShare(s Share) bool { return s >= 0 && s <= 1 }
 
 // ValidateClients returns what is wrong with clients taken together, or nil: their
 // shares must come to 100%.

@@ -92,7 +92,7 @@ func (d *door) request(t *turn) ([]byte, error) {
 }
 
 // head writes a client's request up to the content length. Nothing of vegeta's is in it. A header of the
-// endpoint's wins over the dialect's of the same name, but for the one that carries the key.
+// client's wins over the endpoint's, and that over the dialect's of the same name, but for the one that carries the key.
 func (cfg *Config) head(e *targets.Endpoint, d targets.Dialect, contentType string, u *url.URL, c *Client) ([]byte, error) {
 	key, err := expand(cmp.Or(c.Key, e.Keys[c.Tier], e.Key), cfg.LookupEnv)
 	errs := []error{prefix("key", err)}
@@ -112,6 +112,16 @@ func (cfg *Config) head(e *targets.Endpoint, d targets.Dialect, contentType stri
 		if other, twice := written[canonical]; twice {
 			errs = append(errs, fmt.Errorf("headers %q and %q are the same one: remove one", other, name))
 		}
+		written[canonical] = name
+		h[canonical] = []string{value}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) { // whose names the client's own check has looked at
+		value, err := expand(c.Headers[name], cfg.LookupEnv)
+		if !httpguts.ValidHeaderFieldValue(value) {
+			err = errors.New("has a value with control characters")
+		}
+		errs = append(errs, prefix(fmt.Sprintf("a client's header %q", name), err))
+		canonical := http.CanonicalHeaderKey(name)
 		written[canonical] = name
 		h[canonical] = []string{value}
 	}

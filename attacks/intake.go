@@ -26,7 +26,9 @@ type intake struct {
 
 	inText, inReasoning, inTool watcher
 
-	expect   int // chunks, about
+	expect   int        // chunks, about
+	bytes    int64      // of the body
+	left     *departure // by which the client has left: nothing more is read. Nil: it is there
 	role     time.Duration
 	chunks   []results.Chunk
 	lastRead int    // the socket read of the last chunk
@@ -62,15 +64,19 @@ func (in *intake) read(b content) error {
 			}
 			return err
 		}
+		in.bytes += int64(len(piece))
 		if in.lastRead != in.stamps.reads {
 			in.report()
 		}
 		if whole != nil && in.split.AtStart() && whole.ReadWhole(piece, &in.plain) {
 			in.chunk(&in.plain, len(in.plain.Text)+len(in.plain.Reasoning)) // it brings nothing else
+			if in.left != nil {
+				return in.left
+			}
 			continue
 		}
 		if err := in.split.Split(piece, take); err != nil {
-			if in.malformed == "" {
+			if in.malformed == "" && in.left == nil {
 				in.malformed = err.Error()
 			}
 			return err
@@ -102,6 +108,9 @@ func (in *intake) event(e *targets.Event) error {
 		}
 	}
 	in.take(d)
+	if in.left != nil {
+		return in.left
+	}
 	return nil
 }
 

@@ -328,6 +328,7 @@ const (
 	modelStream
 	groupStream
 	goldenStream
+	departStream
 )
 
 // partSeed is the seed of a phase's base, or of a part of it. It is one for all phases that are judged, so that

@@ -75,7 +75,7 @@ func (r *runner) serve(turn *turn) *results.Sample {
 	}
 	place := r.live.begin(s)
 	defer r.live.end(s, place)
-	ctx, cancel := context.WithTimeoutCause(r.ctx, client.Deadline, errDeadline)
+	ctx, cancel := r.patience(turn, client)
 	defer cancel()
 	r.budgets[turn.client].pay(s.Sent)
 	e := errand{runner: r, turn: turn, client: client, sample: s, doors: r.ways[turn.client]}
@@ -91,9 +91,8 @@ func (r *runner) describe(s *results.Sample, t *try, client *Client) {
 		s.Usage = in.settle()
 		s.Role, s.Chunks, s.Finish = in.role, in.chunks, in.finish
 	}
-	if client.Tier != "" {
-		s.Labels["tier"] = client.Tier
-	}
+	s.Bytes, s.Left = t.bytes, t.left
+	client.label(s.Labels)
 	for name, label := range t.door.labels {
 		value := label.Value
 		if label.Header != "" {

@@ -39,6 +39,8 @@ type try struct {
 	outcome               results.Outcome
 	err                   string
 	cause                 error             // why we ended it ourselves; nil: we did not
+	left                  results.Left      // of a cause that is a departure
+	bytes                 int64             // as Sample.Bytes
 	in                    *intake           // nil: no 2xx began
 	arrived               func(counted int) // of who waits for its tokens: see intake. Nil: nobody
 	// lost classifies a failure of the exchange, ours or the connection's. Whatever carries the exchange sets it.
@@ -52,21 +54,13 @@ func (t *try) fail(o results.Outcome, format string, args ...any) {
 
 // attempt makes one try at a turn, at a door, and returns it classified. arrived hears of its tokens; nil: nobody does.
 func (r *runner) attempt(ctx context.Context, turn *turn, d *door, arrived func(counted int)) *try {
-	t := &try{door: d, sent: r.clock.Now(), arrived: arrived}
+	t := &try{door: d, sent: r.clock.Now()}
+	client := &r.clients[turn.client]
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := watchIdle(r.clients[turn.client].Idle, r.clock, cancel)
+	watch := watchIdle(client.Idle, r.clock, cancel)
 	defer watch.stop()
-	if limit := r.clients[turn.client].FirstToken; limit > 0 {
-		timer := time.AfterFunc(limit, func() { cancel(errFirstToken) })
-		defer timer.Stop()
-		t.arrived = func(counted int) {
-			timer.Stop()
-			if arrived != nil {
-				arrived(counted)
-			}
-		}
-	}
+	defer t.listen(turn, client, arrived, cancel)()
 	pool := d.pools[turn.client]
 	for fresh := turn.fresh; ; fresh = true {
 		l, err := pool.get(ctx, fresh)
@@ -112,6 +106,10 @@ func (r *runner) exchange(ctx context.Context, t *try, turn *turn, d *door, l *l
 	if l.uses == 0 && !r.clients[turn.client].again(false) {
 		turn.request = nil // it will not be sent again, and many may wait long for their answer
 	}
+	if t.leavesUnanswered(turn, &r.clients[turn.client], func() bool { return l.tap.settle() == nil && l.tap.failure == nil }) {
+		unhook()
+		return false
+	}
 	resp, err := l.response() //nolint:bodyclose // response leaves the body to newBody
 	if err != nil {
 		t.lost(ctx, err)
@@ -140,6 +138,7 @@ func (r *runner) receive(ctx context.Context, t *try, turn *turn, d *door, resp 
 		t.in = r.newIntake(turn, d, st)
 		t.in.arrived = t.arrived
 		err = t.in.read(b)
+		t.bytes = t.in.bytes
 		t.judge(ctx, dialect.Terminal(), err)
 	}
 	return err
@@ -188,6 +187,7 @@ func (t *try) failIO(ctx context.Context, tap *tap, err error) {
 func (t *try) failCause(ctx context.Context) bool {
 	cause := context.Cause(ctx)
 	t.cause = cause
+	var left *departure
 	switch {
 	case cause == nil:
 		return false
@@ -195,6 +195,8 @@ func (t *try) failCause(ctx context.Context) bool {
 		t.fail(results.IdleTimeout, "%v", cause)
 	case errors.Is(cause, errDeadline), errors.Is(cause, errFirstToken):
 		t.fail(results.Deadline, "%v", cause)
+	case errors.As(cause, &left):
+		t.leave(left)
 	case errors.Is(cause, errOvertaken):
 		t.fail(results.Cancelled, "%v", cause)
 	default:
@@ -206,6 +208,7 @@ func (t *try) failCause(ctx context.Context) bool {
 // refused reads a status that is not 2xx. The error is that of the body.
 func (t *try) refused(resp *http.Response, b content, g *guard) error {
 	text, err := readSome(b, maxErrorBody)
+	t.bytes = int64(len(text))
 	said := targets.ErrorText(text)
 	if g.scan(text, []byte(said)); g.leak != "" {
 		t.fail(results.WrongUser, "%s: %s", resp.Status, g.leak)
@@ -225,6 +228,7 @@ func (t *try) refused(resp *http.Response, b content, g *guard) error {
 // noStream reads a 2xx that is no event stream: an error object, or something else altogether.
 func (t *try) noStream(ctx context.Context, resp *http.Response, b content, g *guard) error {
 	text, err := readSome(b, maxErrorBody)
+	t.bytes = int64(len(text))
 	said := targets.InBandError(text)
 	g.scan(text, []byte(said))
 	switch {
@@ -271,7 +275,7 @@ func readSome(b content, limit int) ([]byte, error) {
 		if err != nil {
 			return text, err
 		}
-		text = append(text, piece...)
+		text = append(text, piece[:min(len(piece), limit-len(text))]...)
 	}
 	return text, errTooLong
 }
