@@ -138,7 +138,8 @@ func TestCorpus(t *testing.T) {
 
 // The law: however a stream comes in reads, it decodes as the whole does without anything learned.
 func FuzzAnySplitDecodesAlike(f *testing.F) {
-	all := targets.Dialects()
+	isWhole := func(d targets.Dialect) bool { return d.Framing() == targets.Whole } // which no Splitter cuts
+	all := slices.DeleteFunc(targets.Dialects(), isWhole)
 	for _, r := range corpus() {
 		if len(r.stream) < 4096 {
 			i := slices.IndexFunc(all, func(d targets.Dialect) bool { return d.Name() == r.dialect.Name() })

@@ -1,7 +1,6 @@
 package targets
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -37,7 +36,7 @@ type Framing uint8
 const (
 	ServerSentEvents Framing = iota // text/event-stream
 	Lines                           // a JSON object a line: application/x-ndjson
-	Whole                           // one JSON object: application/json. The answer is no stream
+	Whole                           // one JSON object: application/json. The answer is no stream, and one event
 )
 
 // A Decoder reads the events of one answer, in order. It remembers what it needs
@@ -45,12 +44,13 @@ const (
 type Decoder interface {
 	// Decode reads e into d, whatever d held before. The slices of d are valid until e is no
 	// longer. An error means that e is not of the dialect; an error that the server reports in
-	// e is Delta.Err. Both leave the Decoder usable.
+	// e is Delta.Err. Both leave the Decoder usable. Of a Whole answer an error may be ErrNoResult, or
+	// io.ErrUnexpectedEOF where its text is cut.
 	Decode(e *Event, d *Delta) error
 }
 
 // A WholeReader is a Decoder that knows some events by their bytes alone; those of every dialect
-// here are. Most servers send each event in an HTTP chunk of its own, thousands of which differ
+// here that streams are. Most servers send each event in an HTTP chunk of its own, thousands of which differ
 // in a word: to read those it is not needed to look for the ends of their lines.
 type WholeReader interface {
 	// ReadWhole reports whether piece is exactly one event, from its first byte to its end, of a kind that it knows, and if so reads it into d as a Splitter and Decode would. It
@@ -75,19 +75,20 @@ type Prompt struct {
 	Messages []Message
 	// MaxTokens bounds the answer. Required: servers differ in what they do without.
 	MaxTokens int
-	// Temperature is how random the answer may be. Optional; nil leaves it to the server.
+	// Temperature is how random the answer may be. Optional; nil leaves it to the server. It is an error where the
+	// dialect has none.
 	Temperature *float64
-	// Tools are what the model may call. Optional.
+	// Tools are what the model may call. Optional; an error where the dialect has none.
 	Tools []Tool
 	// Extra is laid over the request's JSON as a merge patch (RFC 7396): what it names is replaced, and null
-	// removes. Optional.
+	// removes. Of a form it is fields: a list is a field for each of its values, an object its JSON. Optional.
 	Extra map[string]any
 }
 
 // A Tool is a function that a model may call.
 type Tool struct {
 	Name, Description string
-	// Parameters is a JSON schema.
+	// Parameters is a JSON schema. Optional; default no parameters.
 	Parameters map[string]any
 }
 
@@ -98,15 +99,6 @@ type Request struct {
 	// ContentType of Body. Optional; default application/json.
 	ContentType string
 	Body        []byte
-}
-
-// request writes ask as JSON, with what the prompt lays over it.
-func (p *Prompt) request(path string, ask map[string]any) (Request, error) {
-	body, err := json.Marshal(ask)
-	if err != nil {
-		return Request{}, fmt.Errorf("encode prompt: %w", err)
-	}
-	return Request{Path: path, Body: body}, nil
 }
 
 // A Message is one turn of a conversation.
@@ -134,7 +126,16 @@ type Delta struct {
 
 // Dialects returns every dialect. The first is the default.
 func Dialects() []Dialect {
-	return []Dialect{OpenAIChat{}, OpenAICompletions{}, OpenAIResponses{}, AnthropicMessages{}, OllamaChat{}}
+	return []Dialect{
+		OpenAIChat{},
+		OpenAICompletions{},
+		OpenAIResponses{},
+		AnthropicMessages{},
+		OllamaChat{},
+		OpenAIEmbeddings{},
+		OpenAIImages{},
+		OpenAITranscriptions{},
+	}
 }
 
 // DialectNamed returns the dialect of that name; the empty name is the default.

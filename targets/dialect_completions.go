@@ -3,7 +3,6 @@ package targets
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 )
 
 // OpenAICompletions is OpenAI's older completions as server-sent events: a prompt
@@ -19,17 +18,18 @@ func (OpenAICompletions) Name() string { return "openai-completions" }
 // stands for those is a matter of each model's template, which is not applied
 // here. So each turn's prompt begins with the one before it, as prefix caches need.
 func (OpenAICompletions) Encode(p Prompt) (Request, error) {
-	texts := make([]string, len(p.Messages))
-	for i, m := range p.Messages {
-		texts[i] = m.Content
+	if err := p.without("openai-completions", false); err != nil {
+		return Request{}, err
 	}
-	return p.request("/v1/completions", map[string]any{
+	ask := map[string]any{
 		"model":          p.Model,
-		"prompt":         strings.Join(texts, "\n\n"),
+		"prompt":         p.text(),
 		"max_tokens":     p.MaxTokens,
 		"stream":         true,
-		"stream_options": map[string]bool{"include_usage": true},
-	})
+		"stream_options": map[string]any{"include_usage": true},
+	}
+	p.warm(ask)
+	return p.request("/v1/completions", ask)
 }
 
 // Headers has the key as a bearer token.

@@ -16,3 +16,6 @@ func (f forgetful) Decode(e *Event, out *Delta) error {
 	f.l.plain.wait = 1 // never learns
 	return f.l.Decode(e, out)
 }
+
+// MergePatch is mergePatch.
+func MergePatch(target, patch map[string]any) map[string]any { return mergePatch(target, patch) }

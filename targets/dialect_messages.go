@@ -37,6 +37,8 @@ func (AnthropicMessages) Encode(p Prompt) (Request, error) {
 	if len(system) > 0 {
 		ask["system"] = strings.Join(system, "\n\n")
 	}
+	p.warm(ask)
+	p.arm(ask, (*Tool).schema)
 	return p.request("/v1/messages", ask)
 }
 

@@ -16,12 +16,16 @@ func (OllamaChat) Name() string { return "ollama-chat" }
 
 // Encode asks for one streamed answer of at most p.MaxTokens.
 func (OllamaChat) Encode(p Prompt) (Request, error) {
-	return p.request("/api/chat", map[string]any{
+	options := map[string]any{"num_predict": p.MaxTokens}
+	p.warm(options)
+	ask := map[string]any{
 		"model":    p.Model,
 		"messages": p.Messages,
 		"stream":   true,
-		"options":  map[string]int{"num_predict": p.MaxTokens},
-	})
+		"options":  options,
+	}
+	p.arm(ask, (*Tool).function)
+	return p.request("/api/chat", ask)
 }
 
 // Headers has the key as a bearer token, which proxies before an Ollama ask for.

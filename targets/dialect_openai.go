@@ -21,13 +21,16 @@ func (OpenAIChat) Name() string { return "openai-chat" }
 // llama.cpp and Ollama ignore max_completion_tokens and never end. It asks for nothing
 // that only some servers know.
 func (OpenAIChat) Encode(p Prompt) (Request, error) {
-	return p.request("/v1/chat/completions", map[string]any{
+	ask := map[string]any{
 		"model":          p.Model,
 		"messages":       p.Messages,
 		"max_tokens":     p.MaxTokens,
 		"stream":         true,
-		"stream_options": map[string]bool{"include_usage": true},
-	})
+		"stream_options": map[string]any{"include_usage": true},
+	}
+	p.warm(ask)
+	p.arm(ask, (*Tool).function)
+	return p.request("/v1/chat/completions", ask)
 }
 
 // Headers has the key as a bearer token.

@@ -19,13 +19,16 @@ func (OpenAIResponses) Name() string { return "openai-responses" }
 
 // Encode asks for one streamed answer of at most p.MaxTokens, which the server shall not store.
 func (OpenAIResponses) Encode(p Prompt) (Request, error) {
-	return p.request("/v1/responses", map[string]any{
+	ask := map[string]any{
 		"model":             p.Model,
 		"input":             p.Messages,
 		"max_output_tokens": p.MaxTokens,
 		"stream":            true,
 		"store":             false,
-	})
+	}
+	p.warm(ask)
+	p.arm(ask, (*Tool).flat)
+	return p.request("/v1/responses", ask)
 }
 
 // Headers has the key as a bearer token.

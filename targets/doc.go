@@ -37,6 +37,12 @@
 //	anthropic-messages  stop_reason, message_stop       also vLLM, llama.cpp, Ollama
 //	ollama-chat         "done":true, done_reason        Ollama; lines
 //
+// and three that answer by one JSON object (Whole), which is one event: its end is its last word.
+//
+//	openai-embeddings       data[].embedding            vLLM, SGLang, TEI, llama.cpp, Ollama, LocalAI, gateways
+//	openai-images           data[].url, b64_json        OpenAI, LocalAI, gateways
+//	openai-transcriptions   text                        vLLM, whisper servers, LocalAI; a form with a sound in it
+//
 // An answer is whole only with both of its ends, where a dialect has two: engines die between
 // them. An error counts wherever it stands: under a key, in an event or a field of that name, in a
 // bare line, before [DONE] and after a finish_reason. What is unknown is ignored, and what cannot
