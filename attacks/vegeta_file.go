@@ -23,13 +23,18 @@ import (
 //	Error      "" of a complete request, else the outcome and its text
 //	Seq        0, 1, 2 … in the order of Timestamp: the sample's index, where there is a sample for every index
 //	Attack, Method, URL   as given, and POST
-//	BytesIn, BytesOut     0: samples do not know them
+//	BytesIn    what was read of the body of the last attempt
+//	BytesOut   0: samples do not know it
 //
 // vegeta calls every status of 200 to 399 a success. Its Success ratio is therefore the share of good statuses and
 // not of good answers: a stream that was cut under a 200 is in it. It is in the Error Set, too, and plotted as ERROR.
 //
+// A request whose client left by plan is in it like any other, or the rate would not be that of the load: with "cancelled"
+// for its Error, the status that had come, if any (0 is a failure to vegeta), and a Latency that is how long its user
+// stayed. An answer in one piece is what vegeta itself measures. Of retries and hedges it has the last attempt alone.
+//
 // `vegeta plot` takes only results whose Seq begin at 0 and have no gap, in the order of time, and a request
-// is known only when it ends. So all results wait until Close, in 32 bytes each and every error text once.
+// is known only when it ends. So all results wait until Close, in 40 bytes each and every error text once.
 //
 // It is not safe for concurrent use; a Recorder calls it one by one.
 type VegetaFile struct {
@@ -47,6 +52,7 @@ var _ results.Sink = (*VegetaFile)(nil)
 type vegetaRow struct {
 	index        uint64
 	due, latency time.Duration
+	bytes        uint64
 	text         uint32
 	status       uint16
 }
@@ -76,7 +82,7 @@ func (f *VegetaFile) Add(rec results.Record) error {
 	}
 	last := &f.blocks[len(f.blocks)-1]
 	*last = append(*last, vegetaRow{
-		index: s.Index, due: s.Due, latency: max(0, s.Done-s.Due), text: f.text(s), status: uint16(min(max(s.Status, 0), 999)),
+		index: s.Index, due: s.Due, latency: max(0, s.Done-s.Due), bytes: uint64(max(0, s.Bytes)), text: f.text(s), status: uint16(min(max(s.Status, 0), 999)),
 	})
 	return nil
 }
@@ -108,7 +114,7 @@ func (f *VegetaFile) Close() error {
 	for i, row := range rows {
 		err := encode(&vegeta.Result{
 			Attack: f.attack, Seq: uint64(i), Code: row.status, Timestamp: f.started.Add(row.due), Latency: row.latency,
-			Error: f.texts[row.text], Method: http.MethodPost, URL: f.url,
+			BytesIn: row.bytes, Error: f.texts[row.text], Method: http.MethodPost, URL: f.url,
 		})
 		if err != nil {
 			return fmt.Errorf("write vegeta results: %w", err)

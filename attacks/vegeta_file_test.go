@@ -71,16 +71,16 @@ func vegetaBytes(t *testing.T, samples []*results.Sample) []byte {
 func TestVegetaFile(t *testing.T) {
 	at := func(ms int) time.Duration { return time.Duration(ms) * time.Millisecond }
 	decode := vegeta.NewDecoder(bytes.NewReader(vegetaBytes(t, []*results.Sample{
-		{Index: 8, Due: at(30), Sent: at(40), Done: at(500), Status: 200, Outcome: results.Complete, Error: "not looked at"},
+		{Index: 8, Due: at(30), Sent: at(40), Done: at(500), Status: 200, Outcome: results.Complete, Error: "not looked at", Bytes: 2048},
 		{Index: 2, Due: at(10), Done: at(10), Outcome: results.DNS, Error: "no such host"},
 		{Index: 7, Due: at(30), Sent: at(31), Done: at(900), Status: 200, Outcome: results.StreamError, Error: "engine died"},
-		{Index: 9, Due: at(60), Outcome: results.Cancelled},
+		{Index: 9, Due: at(60), Sent: at(60), Done: at(90), Status: 200, Outcome: results.Cancelled, Left: results.LeftTime, Bytes: 10},
 	})))
 	want := []vegeta.Result{
 		{Seq: 0, Timestamp: vegetaStart.Add(at(10)), Error: "dns: no such host"},
 		{Seq: 1, Timestamp: vegetaStart.Add(at(30)), Code: 200, Latency: at(870), Error: "stream_error: engine died"},
-		{Seq: 2, Timestamp: vegetaStart.Add(at(30)), Code: 200, Latency: at(470)},
-		{Seq: 3, Timestamp: vegetaStart.Add(at(60)), Error: "cancelled"},
+		{Seq: 2, Timestamp: vegetaStart.Add(at(30)), Code: 200, Latency: at(470), BytesIn: 2048},
+		{Seq: 3, Timestamp: vegetaStart.Add(at(60)), Code: 200, Latency: at(30), BytesIn: 10, Error: "cancelled"},
 	}
 	for i := range want {
 		want[i].Attack, want[i].Method, want[i].URL = "attack", "POST", "http://127.0.0.1:8000"

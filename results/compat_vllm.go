@@ -19,7 +19,8 @@ import (
 //   - Successful is a status of exactly 200 in whose stream at least one chunk came that has choices, and no
 //     exception: so a stream that was cut in order, an error event after the first chunk, another user's answer.
 //     What we gave up (idle_timeout, deadline) is failed here; vLLM would have waited for up to six hours.
-//     What we cancelled by plan is in neither.
+//     What we cancelled, by plan or at the end of the run, is in neither, tokens and all; nor is what asked for an
+//     answer in one piece: that backend asks for streams alone.
 //   - TTFT runs from when the request was sent to the first such chunk, also if that is the role's and carries no text.
 //   - ITL are the gaps between all such chunks, pooled, whatever they carry, also between chunks of one read.
 //   - TPOT is (latency − TTFT) / (output tokens − 1), of answers with more than one token.
@@ -30,7 +31,8 @@ import (
 //
 // What cannot be told from a Sample: a finish_reason that comes in a chunk of its own ends vLLM's E2EL and
 // is one more ITL, and here is neither. Where no usage came vLLM tokenizes the text, and here Sample.Tokens counts.
-// Prompt tokens are those of the usage. A retried request counts once, from its first send; vLLM retries none.
+// Prompt tokens are those of the usage. A retried request counts once, from its first send, with the tokens of its last attempt;
+// vLLM retries and hedges none. The turns of a conversation are requests like all others.
 // Means and deviations are exact, quantiles to 0.1 %, between two values as numpy has them.
 //
 // The zero value is ready. It keeps no sample, is not safe for concurrent use, and Add never fails.
@@ -70,7 +72,7 @@ func (m *vllmMetric) add(d time.Duration) {
 // Add counts a sample; other records are not its concern.
 func (v *VLLM) Add(rec Record) error {
 	s := rec.Sample
-	if s == nil || !s.Counted() {
+	if s == nil || !s.Counted() || s.Unstreamed {
 		return nil
 	}
 	if !v.any || s.Due < v.due {

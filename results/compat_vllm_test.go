@@ -42,6 +42,7 @@ func vllmSamples() []*results.Sample {
 		replied(results.Reset, 1000, 1000, 0, 1400, 1300),
 		replied(results.Cancelled, 1000, 1000, 0, 1400, 1300),
 		refused, created,
+		left(results.LeftTokens, 110), whole(results.Complete, 200, 300), // these are not in it
 	}
 }
 

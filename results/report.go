@@ -2,6 +2,7 @@ package results
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -117,6 +118,11 @@ type Report struct {
 	// MeanStream is the mean time from Sent to Done of complete requests in baseline; with it
 	// and the fault's length one computes the loss that a region's death forces.
 	MeanStream time.Duration `json:"mean_stream_ns"`
+}
+
+// Timed reports whether any stream brought a token, so that there is anything whose time was taken at the socket.
+func (r *Report) Timed() bool {
+	return slices.ContainsFunc(r.Phases, func(p PhaseStats) bool { return p.Stall.N > 0 })
 }
 
 // PhaseStats are the figures of one phase, or of one slice of it.

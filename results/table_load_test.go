@@ -141,6 +141,22 @@ func TestWriteLoad(t *testing.T) {
 	}
 }
 
+// A timing error is that of tokens: where none came there is none.
+func TestTimed(t *testing.T) {
+	for name, tt := range map[string]struct {
+		report *results.Report
+		want   bool
+	}{
+		"tokens":  {attacked(), true},
+		"none":    {&results.Report{Phases: []results.PhaseStats{{Requests: 3, TTFT: quantiles(3, 0, 0, 0, 0), E2E: quantiles(3, 1, 1, 1, 1)}}}, false},
+		"nothing": {&results.Report{}, false},
+	} {
+		if got := tt.report.Timed(); got != tt.want {
+			t.Errorf("%s: Timed() = %t; want %t", name, got, tt.want)
+		}
+	}
+}
+
 // From Sent is shown beside from Due where our own lateness shows, and not else.
 func TestTheTableShowsOurLateness(t *testing.T) {
 	r := refuted()

@@ -67,9 +67,11 @@ func (p *program) attackAction(c *cli.Context) error {
 		return usage("%w", errors.Join(err, out.drop()))
 	}
 	closed := out.close()
-	gauge.after()
+	if c.Bool("json") {
+		gauge.after() // a table says it itself, below the figures
+	}
 	shown := out.show(p, rep, c.Bool("json"), func(w io.Writer, opts results.TableOptions) error {
-		return errors.Join(rep.WriteLoad(w, opts), gauge.state(w, opts))
+		return errors.Join(rep.WriteLoad(w, opts), gauge.state(w, opts, rep))
 	})
 	if err = errors.Join(err, shown, closed); err != nil {
 		return err

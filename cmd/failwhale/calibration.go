@@ -90,12 +90,22 @@ func (g *gauge) say(text string) {
 	}
 }
 
-// state writes the timing error of what was measured below it, faintly: it is about us and not about the server.
-func (g *gauge) state(w io.Writer, opts results.TableOptions) error {
-	text := g.cal.Stated()
-	if opts.Color {
-		text = "\x1b[2m" + text + "\x1b[0m"
+// state writes the timing error of what was measured below it, faintly: it is about us and not about the server. Below
+// a report without a first token there is nothing that it would be the error of.
+func (g *gauge) state(w io.Writer, opts results.TableOptions, rep *results.Report) error {
+	if !rep.Timed() {
+		return nil
 	}
-	_, err := fmt.Fprintln(w, text)
-	return err
+	for _, text := range []string{g.cal.Stated(), g.cal.Exceeded(g.streams)} {
+		switch {
+		case text == "":
+			continue
+		case opts.Color:
+			text = "\x1b[2m" + text + "\x1b[0m"
+		}
+		if _, err := fmt.Fprintln(w, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
