@@ -18,11 +18,13 @@ import (
 type turn struct {
 	index   uint64 // in the run
 	due     time.Duration
-	phase   results.Phase // in which it became due
-	client  int           // which of the attack's
-	class   int           // and of its workload's
-	seed    uint64        // of what is random about it: equal in every judged phase
-	nonce   string
+	phase   results.Phase  // in which it became due
+	client  int            // which of the attack's
+	class   int            // and of its workload's
+	seed    uint64         // of what is random about it: equal in every judged phase
+	nonce   string         // of its conversation
+	user    int            // who holds that: see users. 0: nobody but in it
+	golden  *Golden        // what it asks, if the answer is known; else nil
 	ask     targets.Prompt // what it asks; without its messages, unless they are needed again
 	request []byte         // as it goes over the wire to the first door; nil once that is not needed again
 	fresh   bool           // it goes on a connection of its own that was not there before

@@ -54,6 +54,7 @@ type Attack struct {
 	load     load
 	words    []string
 	clients  []Client
+	users    *users
 	doors    []*door             // the first is Config.Endpoint
 	ways     [][]*door           // of each client, those that it tries, in order
 	budgets  []*retryBudget      // of each client; nil: no bound
@@ -79,6 +80,7 @@ func New(cfg Config) (*Attack, error) {
 		a.clients[i].Deadline = cmp.Or(a.clients[i].Deadline, DefaultDeadline)
 		a.budgets = append(a.budgets, newRetryBudget(a.clients[i].RetryBudget))
 	}
+	a.users = newUsers(a.clients)
 	cfg.Name = cmp.Or(cfg.Name, "endpoint")
 	errs := cfg.check()
 	first, err := cfg.newDoor(cfg.Name, cfg.Endpoint, a.clients)
@@ -150,10 +152,13 @@ func (a *Attack) write(phase results.Phase, from Arrival, k, index uint64) (*tur
 	first := a.doors[0]
 	t := &turn{
 		index: index, phase: phase, client: j.client, class: j.kind, seed: j.seed, nonce: a.nonces.of(index), closed: a.agenda.loop != nil,
-		fresh: a.load.schedule.profile.at(from.Part).Herd != nil,
-		ask:   targets.Prompt{Model: cmp.Or(j.model, first.model), MaxTokens: j.output},
+		fresh: a.load.schedule.profile.at(from.Part).Herd != nil, user: a.users.draw(&j), golden: j.golden,
+		ask: targets.Prompt{Model: cmp.Or(j.model, first.model), MaxTokens: j.output},
 	}
-	t.ask.Messages = a.prompt(phase, j, t.nonce)
+	t.ask.Messages = a.prompt(phase, j, a.reader(t))
+	if t.golden != nil {
+		t.ask.Temperature = new(float64)
+	}
 	var err error
 	t.request, err = first.request(t)
 	if a.clients[j.client].Failover == nil {

@@ -195,7 +195,9 @@ func validShare(s Share) bool { return s >= 0 && s <= 1 }
 
 // ValidateClients returns what is wrong with clients taken together, or nil: their
 // shares must come to 100%.
-func ValidateClients(clients []Client) []error { return checkShares(clientShares(clients), "client(s)") }
+func ValidateClients(clients []Client) []error {
+	return checkShares(clientShares(clients), "client(s)")
+}
 
 // Shares returns the part of all requests that each client makes, in order: a client without a share has an
 // equal part of what the others leave. For clients that ValidateClients has nothing against they come to 1.

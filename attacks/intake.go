@@ -25,6 +25,7 @@ type intake struct {
 	summarizes bool
 
 	inText, inReasoning, inTool watcher
+	escaped                     *unescapers // nil: no backslash has come
 
 	expect   int        // chunks, about
 	bytes    int64      // of the body
@@ -117,6 +118,7 @@ func (in *intake) event(e *targets.Event) error {
 // take adds what an event brought.
 func (in *intake) take(d *targets.Delta) {
 	if n := len(d.Text) + len(d.Reasoning) + len(d.Tool); n > 0 {
+		in.unescape(d.Text, d.Reasoning, d.Tool)
 		in.chunk(d, n)
 	} else if d.Role && in.role == 0 && len(in.chunks) == 0 {
 		in.role = time.Duration(in.stamps.last.Load())
@@ -160,6 +162,11 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 	if len(d.Tool) > 0 {
 		in.toolBytes += len(d.Tool)
 		in.inTool.find(d.Tool, in.guard.nonces.prefix, in.guard.found)
+	}
+	if e := in.escaped; e != nil {
+		e.text.find(d.Text, in.guard.nonces.prefix, in.guard.found)
+		e.reasoning.find(d.Reasoning, in.guard.nonces.prefix, in.guard.found)
+		e.tool.find(d.Tool, in.guard.nonces.prefix, in.guard.found)
 	}
 	if in.counter != nil && len(in.text)+n <= maxKept {
 		in.text = append(append(append(in.text, d.Reasoning...), d.Text...), d.Tool...)

@@ -1,18 +1,20 @@
 package attacks
 
 import (
+	"bytes"
 	"fmt"
 	"hash/fnv"
 	"strconv"
 )
 
-// A nonce marks one request, so that its text can be known again in another's
-// answer: fw-, eight hex digits of the run, a dash, twelve hex digits of the
-// request. The length is fixed, so that one token of the reference stack holds it.
+// A nonce marks one conversation, or one user, so that their text can be known again in another's
+// answer: fw-, eight hex digits of the run, a dash, twelve hex digits of the conversation or of the
+// user. The length is fixed, so that one token of the reference stack holds it.
 //
-// The twelve digits are the request's index, encrypted. A model that garbles a
-// nonce which it repeats then gives a number that was almost surely never handed
-// out, instead of its neighbour's: a leak is never claimed on a slip of the pen.
+// The twelve digits are the index of the conversation's first request, or the user's number with a mark, encrypted.
+// A model that garbles a nonce which it repeats then gives a number that was almost surely never handed
+// out, instead of its neighbour's: a leak is never claimed on a slip of the pen. So a nonce in capitals, or with
+// other characters between its own, is none.
 type nonces struct {
 	prefix string // fw-xxxxxxxx-
 	key    uint64
@@ -37,7 +39,13 @@ func newNonces(run string) nonces {
 	return nonces{prefix: "fw-" + run + "-", key: h.Sum64()}
 }
 
-// of gives the nonce of a request.
+// userMark is what the numbers of users have and no request's index: there are no 2^47 requests.
+const userMark = 1 << (nonceDigits*4 - 1)
+
+// ofUser gives the nonce of a user.
+func (n nonces) ofUser(user int) string { return n.of(userMark | uint64(user)) }
+
+// of gives the nonce of the conversation that begins with a request.
 func (n nonces) of(index uint64) string {
 	left, right := index>>halfBits&halfMask, index&halfMask
 	for i := range uint64(rounds) { // a Feistel network: a bijection whatever the mixer does
@@ -46,7 +54,7 @@ func (n nonces) of(index uint64) string {
 	return fmt.Sprintf("%s%012x", n.prefix, left<<halfBits|right)
 }
 
-// index gives the request that a nonce's twelve digits would belong to.
+// index gives the request, or the user with userMark, that a nonce's twelve digits would belong to.
 func (n nonces) index(digits []byte) uint64 {
 	v, err := strconv.ParseUint(string(digits), 16, 64)
 	if err != nil {
@@ -70,20 +78,42 @@ func mix(a, b uint64) uint64 {
 // A guard knows which of the run's nonces an answer may carry, and remembers the first that it may not.
 type guard struct {
 	nonces nonces
-	own    string
-	issued func() uint64 // how many nonces the run has handed out
+	users  *users
+	issued func() uint64 // how many requests have become due
+	turn   *turn         // whose answer it is
 	leak   string
+	echoed bool // the answer carries a nonce of its own
 }
 
-// found judges a nonce of this run in the answer: our own is welcome, a number that was never
-// handed out is a model's slip, any other was another user's.
+// found judges a nonce of this run in the answer: the conversation's and its user's are welcome, a number that was
+// never handed out is a model's slip, any other was another user's, or of another conversation of this one's: then
+// a user sees their own text, but by the same mix-up that shows them another's.
 func (g *guard) found(digits []byte) {
 	whole := g.nonces.prefix + string(digits)
-	if whole == g.own || g.leak != "" {
+	number := g.nonces.index(digits)
+	if user := number &^ userMark; number&userMark != 0 {
+		if g.turn.user != 0 && user == uint64(g.turn.user) {
+			g.echoed = true
+		} else if last, ok := g.users.lastOf(user); ok {
+			g.leaked("%s, the nonce of user %d, whose last request was %d", whole, user, last)
+		}
 		return
 	}
-	if index := g.nonces.index(digits); index < g.issued() {
-		g.leak = fmt.Sprintf("the answer carries %s, the nonce of request %d", whole, index)
+	switch {
+	case whole == g.turn.nonce:
+		g.echoed = true
+	case number >= g.issued():
+	case g.turn.user != 0 && g.users.who(number) == g.turn.user:
+		g.leaked("%s, the nonce of request %d, another conversation of the same user (%d)", whole, number, g.turn.user)
+	default:
+		g.leaked("%s, the nonce of request %d", whole, number)
+	}
+}
+
+// leaked keeps the first leak.
+func (g *guard) leaked(format string, args ...any) {
+	if g.leak == "" {
+		g.leak = fmt.Sprintf("the answer to request %d carries ", g.turn.index) + fmt.Sprintf(format, args...)
 	}
 }
 
@@ -92,6 +122,10 @@ func (g *guard) scan(texts ...[]byte) {
 	for _, text := range texts {
 		var w watcher
 		w.find(text, g.nonces.prefix, g.found)
+		if bytes.IndexByte(text, '\\') >= 0 {
+			var u unescaper
+			u.find(text, g.nonces.prefix, g.found)
+		}
 	}
 }
 

@@ -329,6 +329,8 @@ const (
 	groupStream
 	goldenStream
 	departStream
+	userStream
+	prefixStream
 )
 
 // partSeed is the seed of a phase's base, or of a part of it. It is one for all phases that are judged, so that

@@ -91,7 +91,7 @@ func (r *runner) describe(s *results.Sample, t *try, client *Client) {
 		s.Usage = in.settle()
 		s.Role, s.Chunks, s.Finish = in.role, in.chunks, in.finish
 	}
-	s.Bytes, s.Left = t.bytes, t.left
+	s.Bytes, s.Left, s.Echoed = t.bytes, t.left, t.echoed
 	client.label(s.Labels)
 	for name, label := range t.door.labels {
 		value := label.Value
@@ -121,5 +121,5 @@ func (r *runner) newIntake(turn *turn, d *door, st *stamps) *intake {
 }
 
 func (r *runner) newGuard(turn *turn) *guard {
-	return &guard{nonces: r.nonces, own: turn.nonce, issued: r.agenda.issued}
+	return &guard{nonces: r.nonces, users: r.users, issued: r.agenda.issued, turn: turn}
 }

@@ -41,6 +41,7 @@ type try struct {
 	cause                 error             // why we ended it ourselves; nil: we did not
 	left                  results.Left      // of a cause that is a departure
 	bytes                 int64             // as Sample.Bytes
+	echoed                bool              // as Sample.Echoed
 	in                    *intake           // nil: no 2xx began
 	arrived               func(counted int) // of who waits for its tokens: see intake. Nil: nobody
 	// lost classifies a failure of the exchange, ours or the connection's. Whatever carries the exchange sets it.
@@ -56,6 +57,7 @@ func (t *try) fail(o results.Outcome, format string, args ...any) {
 func (r *runner) attempt(ctx context.Context, turn *turn, d *door, arrived func(counted int)) *try {
 	t := &try{door: d, sent: r.clock.Now()}
 	client := &r.clients[turn.client]
+	r.users.sent(turn)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := watchIdle(client.Idle, r.clock, cancel)
@@ -138,7 +140,7 @@ func (r *runner) receive(ctx context.Context, t *try, turn *turn, d *door, resp 
 		t.in = r.newIntake(turn, d, st)
 		t.in.arrived = t.arrived
 		err = t.in.read(b)
-		t.bytes = t.in.bytes
+		t.bytes, t.echoed = t.in.bytes, t.in.guard.echoed
 		t.judge(ctx, dialect.Terminal(), err)
 	}
 	return err
@@ -210,7 +212,8 @@ func (t *try) refused(resp *http.Response, b content, g *guard) error {
 	text, err := readSome(b, maxErrorBody)
 	t.bytes = int64(len(text))
 	said := targets.ErrorText(text)
-	if g.scan(text, []byte(said)); g.leak != "" {
+	g.scan(text, []byte(said))
+	if t.echoed = g.echoed; g.leak != "" {
 		t.fail(results.WrongUser, "%s: %s", resp.Status, g.leak)
 		return err
 	}
@@ -231,6 +234,7 @@ func (t *try) noStream(ctx context.Context, resp *http.Response, b content, g *g
 	t.bytes = int64(len(text))
 	said := targets.InBandError(text)
 	g.scan(text, []byte(said))
+	t.echoed = g.echoed
 	switch {
 	case g.leak != "":
 		t.fail(results.WrongUser, "%s without a stream: %s", resp.Status, g.leak)
