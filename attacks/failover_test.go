@@ -216,7 +216,7 @@ func TestFailoverBetweenProviders(t *testing.T) {
 		return messages.stream(messages.say(2, messages.texts(nonceIn.FindString(string(r.Body)), " b")...)...)
 	})
 	cfg, sink := config(first.URL())
-	cfg.Endpoint.Model, cfg.Endpoint.Key = "house", "${HOUSE}"
+	cfg.Dialect, cfg.Endpoint.Model, cfg.Endpoint.Key = targets.OpenAIChat{}, "house", "${HOUSE}" // the dialect is that of the first alone
 	cfg.Endpoint.Labels = map[string]targets.Label{"provider": {Value: "house"}}
 	cfg.Others = map[string]targets.Endpoint{
 		"spare": {URL: middle.URL(), Model: "small", Keys: map[string]string{"paid": "${SPARE}"}},

@@ -215,3 +215,18 @@ func TestHedgeOverSockets(t *testing.T) {
 		}
 	}
 }
+
+// Where both first tokens come at the same moment one is kept all the same, and what came of the other is counted.
+func TestAHedgeThatComesAtTheSameMoment(t *testing.T) {
+	for range 30 {
+		s, _ := hedged(t, attacks.Client{Hedge: time.Second}, []targetstest.Script{
+			after(2*time.Second, targetstest.Send(targetstest.Answer("a", "b", "c"))), after(time.Second, targetstest.Send(targetstest.Answer("a", "b", "c"))),
+		})
+		if s.Outcome != results.Complete || len(s.Chunks) != 3 || len(s.Attempts) != 1 || s.Attempts[0].Outcome != results.Cancelled || !s.Attempts[0].Hedge {
+			t.Fatalf("%s with %d chunks after %+v; want complete with 3 after one that was cancelled", s.Outcome, len(s.Chunks), s.Attempts)
+		}
+		if n := s.Attempts[0].Output; n < 0 || n > 3 {
+			t.Fatalf("%d tokens of the other, of 3", n)
+		}
+	}
+}
