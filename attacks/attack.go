@@ -118,6 +118,7 @@ func (cfg *Config) checkLoad() []error {
 			errs = append(errs, prefix(fmt.Sprintf("clients[%d]", i), err))
 		}
 	}
+	errs = append(errs, cfg.checkStorms()...)
 	for _, err := range ValidateClients(cfg.Clients) {
 		errs = append(errs, prefix("clients", err))
 	}

@@ -163,6 +163,28 @@
 // without a buffer, its syscall.RawConn is read: net.Conn has no way to. Under TLS a stream
 // holds 8 KiB more, and what crypto/tls does.
 //
+// # Between attempts
+//
+// A sample describes the attempt that served, or the last one; its Attempts are all the others. What the SDKs send
+// again is sent again (no connection, none of a response, 408, 409, 429, 5xx), and a first token that was given up.
+// An answer that was cut, failed inside, fell silent or was empty is asked for again only by who presses reload
+// (RetryCut); one that came whole and is wrong (wrong_user, malformed, length_mismatch …) by nobody: a second answer
+// would hide it.
+//
+//	attempt ─ or, hedged, two: the first token wins ─► next door, at once ─► … ─► back-off, from the first door again
+//
+// A hedge goes to the same door, on a connection of its own, once a request; the pair is one try of the retries,
+// and what became of it is what became of the one that ended last. Of an answer in one piece, its end is its first
+// token. A failover is for what is retried, and for a stream that was cut before its first token: nobody has seen any of
+// it. Other doors have their own key, model, dialect and certificate, and the request is written anew for them; a
+// client's headers go to all of them. Whose request may be sent again keeps it meanwhile: memory that a plain client gives back.
+//
+// A retry budget is Finagle's: each request pays in its part of a retry, good for ten seconds, each retry takes out
+// a whole one, and who finds none ends with the failure that it has, and says so in its Error. Hedges and failovers
+// are not counted. A queue for 10/s under 7/s that stalls for 20 s, with clients that wait 10 s: with two retries it is
+// still down two minutes later, with a budget of 10% it is back after 24 s
+// (TestARetryStormOutlivesItsCause). Finagle's floor of 10 retries a second would be 17/s there.
+//
 // # Stale connections
 //
 // Servers close pooled connections under us: some after every stream, while they

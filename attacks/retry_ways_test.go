@@ -3,6 +3,7 @@ package attacks_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -267,41 +268,62 @@ func TestRetryBudgetForgets(t *testing.T) {
 // A storm is there in its phase, for its kind of client and its feature, and nowhere else.
 func TestStorm(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		storm attacks.Storm
-		want  map[results.Phase]int // retries of one request
+		name   string
+		storm  attacks.Storm
+		phase  results.Phase
+		storms func(tier string, tokens int) bool // whether a request of them does, of answers so long
 	}{
-		{"by default in the fault", attacks.Storm{Retries: 5}, map[results.Phase]int{results.Baseline: 1, results.Fault: 5, results.Recovery: 1}},
-		{"in the recovery", attacks.Storm{Retries: 3, Wait: 100 * time.Millisecond, During: results.Recovery}, map[results.Phase]int{results.Baseline: 1, results.Fault: 1, results.Recovery: 3}},
-		{"of its feature", attacks.Storm{Retries: 4, Feature: "chat"}, map[results.Phase]int{results.Baseline: 1, results.Fault: 4, results.Recovery: 1}},
-		{"of another feature", attacks.Storm{Retries: 4, Feature: "code"}, map[results.Phase]int{results.Baseline: 1, results.Fault: 1, results.Recovery: 1}},
+		{"before its phase", attacks.Storm{Retries: 5}, results.Baseline, func(string, int) bool { return false }},
+		{"by default in the fault", attacks.Storm{Retries: 5}, results.Fault, func(tier string, _ int) bool { return tier == "free" }},
+		{"after its phase", attacks.Storm{Retries: 5}, results.Recovery, func(string, int) bool { return false }},
+		{"in the recovery", attacks.Storm{Retries: 3, Wait: 100 * time.Millisecond, During: results.Recovery}, results.Recovery, func(tier string, _ int) bool { return tier == "free" }},
+		{"not in the fault", attacks.Storm{Retries: 3, During: results.Recovery}, results.Fault, func(string, int) bool { return false }},
+		{"of its feature", attacks.Storm{Retries: 4, Feature: "code"}, results.Fault, func(tier string, tokens int) bool { return tier == "free" && tokens == 7 }},
 	} {
-		for _, phase := range []results.Phase{results.Baseline, results.Fault, results.Recovery} {
-			t.Run(tt.name+" "+string(phase), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					server := targetstest.NewPipe(t, targetstest.Always(refusal("429 Too Many", "Retry-After: 2\r\n")...))
-					cfg, sink := config(server.URL())
-					cfg.Profile.Constant.Rate = 1e-6
-					cfg.Workload = attacks.Workload{{Feature: "chat", PromptTokens: attacks.Length{Fixed: 50}, OutputTokens: attacks.Length{Fixed: 5}}}
-					cfg.Clients = []attacks.Client{{Retries: 1, Storm: &tt.storm}}
-					a := newAttack(t, cfg)
-					a.SetDial(server.Dial)
-					a.Begin(phase)
-					wait := run(t, a)
-					time.Sleep(time.Minute)
-					a.Stop()
-					wait()
-					gap := 2 * time.Second
-					if n := tt.want[phase]; n > 1 {
-						gap = tt.storm.Wait
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := targetstest.NewPipe(t, targetstest.Always(refusal("429 Too Many", "Retry-After: 2\r\n")...))
+				cfg, sink := config(server.URL())
+				cfg.Profile.Constant.Rate = 1
+				cfg.Workload = attacks.Workload{
+					{Feature: "chat", Share: 0.5, PromptTokens: attacks.Length{Fixed: 50}, OutputTokens: attacks.Length{Fixed: 5}},
+					{Feature: "code", Share: 0.5, PromptTokens: attacks.Length{Fixed: 50}, OutputTokens: attacks.Length{Fixed: 7}},
+				}
+				cfg.Clients = []attacks.Client{{Tier: "free", Share: 0.5, Retries: 1, Storm: &tt.storm}, {Tier: "paid", Share: 0.5, Retries: 1}}
+				a := newAttack(t, cfg)
+				a.SetDial(server.Dial)
+				a.Begin(tt.phase)
+				wait := run(t, a)
+				time.Sleep(40 * time.Second)
+				a.Stop()
+				wait()
+				calls := map[string][]targetstest.Request{}
+				for _, r := range server.Requests() {
+					nonce := nonceIn.FindString(string(r.Body))
+					calls[nonce] = append(calls[nonce], r)
+				}
+				for _, s := range sink.sorted() {
+					seen := calls[a.Nonce(s.Index)]
+					tokens := 5
+					if strings.Contains(string(seen[0].Body), `"max_tokens":7`) {
+						tokens = 7
 					}
-					want := slices.Repeat([]time.Duration{gap}, tt.want[phase])
-					if got := between(server.Requests()); !slices.Equal(got, want) || !slices.Equal(saidBetween(sink.sorted()[0]), want) {
-						t.Errorf("waits %v, want %v", got, want)
+					want := []time.Duration{2 * time.Second}
+					if tt.storms(s.Labels["tier"], tokens) {
+						want = slices.Repeat([]time.Duration{tt.storm.Wait}, tt.storm.Retries)
 					}
-				})
+					if got := between(seen); !slices.Equal(got, want) || !slices.Equal(saidBetween(s), want) {
+						t.Errorf("request %d of %v for %d tokens: waits %v, and the sample says %v; want %v", s.Index, s.Labels, tokens, got, saidBetween(s), want)
+					}
+				}
 			})
-		}
+		})
+	}
+	cfg, _ := config("http://a.test")
+	cfg.Workload = attacks.Workload{{Feature: "chat"}, {Feature: "code"}}
+	cfg.Clients = []attacks.Client{{Storm: &attacks.Storm{Retries: 5, Feature: "coed"}}}
+	if _, err := attacks.New(cfg); err == nil || !strings.Contains(err.Error(), `clients[0]: storm: feature "coed" isn't one of the workload's [chat code]`) {
+		t.Errorf("New() with a storm of a feature that is not there = %v", err)
 	}
 }
 
