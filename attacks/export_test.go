@@ -39,6 +39,16 @@ func FindNonces(run string, pieces ...string) (found []string) {
 	return found
 }
 
+// FindEscaped is FindNonces in a text in which JSON has escaped characters.
+func FindEscaped(run string, pieces ...string) (found []string) {
+	n := newNonces(run)
+	var u unescaper
+	for _, piece := range pieces {
+		u.find([]byte(piece), n.prefix, func(digits []byte) { found = append(found, n.prefix+string(digits)) })
+	}
+	return found
+}
+
 // Judged runs streams requests at a time, each once, as attempts like any other, and returns how many chunks came.
 func (a *Attack) Judged(ctx context.Context, streams int) (chunks int64, err error) {
 	return a.intake(ctx, streams, (*runner).judged)
