@@ -43,6 +43,7 @@ func TestHedge(t *testing.T) {
 		tried   []triedAs
 		sent    []time.Duration // as the server saw them
 		left    int             // connections that ended before the last answer did
+		won     bool            // the sample is the second's
 	}{
 		{
 			name:    "not sent where the token came in time",
@@ -61,13 +62,13 @@ func TestHedge(t *testing.T) {
 			tried: []triedAs{{results.Cancelled, true, hedge, 3 * time.Second, 0}}, sent: []time.Duration{0, hedge}, left: 1,
 		},
 		{
-			name:    "the second wins",
+			name: "the second wins", won: true,
 			scripts: []targetstest.Script{then(targetstest.Script{head}, targetstest.Hang()), after(time.Second, body("a", "b", "c"))},
 			outcome: results.Complete, chunks: 3, first: 3 * time.Second, done: 3 * time.Second,
 			tried: []triedAs{{results.Cancelled, true, 0, 3 * time.Second, 0}}, sent: []time.Duration{0, hedge}, left: 1,
 		},
 		{
-			name:    "the first fails and the second goes on",
+			name: "the first fails and the second goes on", won: true,
 			scripts: []targetstest.Script{after(3*time.Second, busy), after(3*time.Second, body("a"))},
 			outcome: results.Complete, chunks: 1, first: 5 * time.Second, done: 5 * time.Second,
 			tried: []triedAs{{results.HTTPStatus, false, 0, 3 * time.Second, 0}}, sent: []time.Duration{0, hedge},
@@ -85,7 +86,7 @@ func TestHedge(t *testing.T) {
 			tried: []triedAs{{results.HTTPStatus, true, hedge, 3 * time.Second, 0}}, sent: []time.Duration{0, hedge}, left: 1,
 		},
 		{
-			name:    "the winner is cut and that is its end",
+			name: "the winner is cut and that is its end", won: true,
 			scripts: []targetstest.Script{{targetstest.Hang()}, after(time.Second, targetstest.Send(targetstest.StreamHead+targetstest.Token("a")), targetstest.RST())},
 			outcome: results.Reset, chunks: 1, first: 3 * time.Second, done: 3 * time.Second,
 			tried: []triedAs{{results.Cancelled, true, 0, 3 * time.Second, 0}}, sent: []time.Duration{0, hedge}, left: 2,
@@ -101,7 +102,7 @@ func TestHedge(t *testing.T) {
 			sent:  []time.Duration{0, hedge, 5500 * time.Millisecond}, left: 1,
 		},
 		{
-			name:    "the first is retried in time, and that one is hedged",
+			name: "the first is retried in time, and that one is hedged", won: true,
 			client:  attacks.Client{Retries: 1, Backoff: &attacks.Backoff{Jitter: jitter(0)}},
 			scripts: []targetstest.Script{{busy}, {targetstest.Hang()}, {body("a")}},
 			outcome: results.Complete, chunks: 1, first: 2500 * time.Millisecond, done: 2500 * time.Millisecond,
@@ -109,14 +110,14 @@ func TestHedge(t *testing.T) {
 			sent:  []time.Duration{0, 500 * time.Millisecond, 2500 * time.Millisecond}, left: 1,
 		},
 		{
-			name:    "the first is given up for its first token, and the second not",
+			name: "the first is given up for its first token, and the second not", won: true,
 			client:  attacks.Client{FirstToken: 3 * time.Second},
 			scripts: []targetstest.Script{{targetstest.Hang()}, after(2*time.Second, body("a"))},
 			outcome: results.Complete, chunks: 1, first: 4 * time.Second, done: 4 * time.Second,
 			tried: []triedAs{{results.Deadline, false, 0, 3 * time.Second, 0}}, sent: []time.Duration{0, hedge}, left: 1,
 		},
 		{
-			name:    "the deadline ends both",
+			name: "the deadline ends both", won: true,
 			client:  attacks.Client{Deadline: 6 * time.Second},
 			scripts: []targetstest.Script{{targetstest.Hang()}},
 			outcome: results.Deadline, done: 6 * time.Second,
@@ -129,6 +130,9 @@ func TestHedge(t *testing.T) {
 			tried := make([]triedAs, 0, len(s.Attempts))
 			for _, a := range s.Attempts {
 				tried = append(tried, triedAs{a.Outcome, a.Hedge, a.Sent - s.Sent, a.Done - s.Sent, a.Output})
+			}
+			if s.Hedged != tt.won {
+				t.Errorf("Hedged = %t; want %t", s.Hedged, tt.won)
 			}
 			var first time.Duration
 			if len(s.Chunks) > 0 {

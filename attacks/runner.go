@@ -86,6 +86,7 @@ func (r *runner) serve(turn *turn) *results.Sample {
 // describe makes the sample that of the try which served, or was the last.
 func (r *runner) describe(s *results.Sample, t *try, client *Client) {
 	s.Reconnects += t.reconnects
+	s.Hedged = t.hedge
 	s.Done, s.FirstByte, s.Status, s.Outcome, s.Error = t.done, t.firstByte, t.status, t.outcome, t.err
 	if in := t.in; in != nil {
 		s.Usage = in.settle()

@@ -56,7 +56,7 @@ func (j *Judge) weigh(t *claimTrack, p phase, gate bool) ruling {
 		both[p].merge(&t.lost[p])
 		if rule(c, p, j.view(both, p, gate), base).verdict != results.Held {
 			r.verdict = results.Undecided
-			r.why = fmt.Sprintf("%d failed requests lack a label of %s: if they are of this claim, it does not hold", lost, c.Metric.Labels)
+			r.why = fmt.Sprintf("%d %s lack a label of %s: if they are of this claim, it does not hold", lost, t.lost[p].clients.unanswered(), c.Metric.Labels)
 		}
 	}
 	return r
@@ -160,7 +160,7 @@ func (j *Judge) weighWorst(t *claimTrack, p phase, gate bool) ruling {
 			both[p].merge(&t.group.none[p])
 			if rule(c, p, j.view(both, p, gate), base).verdict != results.Held {
 				r.verdict = results.Undecided
-				r.why = fmt.Sprintf("%d failed requests name no %s: if they are of this one, it does not hold", lost, c.Worst)
+				r.why = fmt.Sprintf("%d %s name no %s: if they are of this one, it does not hold", lost, t.group.none[p].clients.unanswered(), c.Worst)
 			}
 		}
 		r.observed = because(s.value, r.observed)

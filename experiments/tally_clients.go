@@ -41,7 +41,10 @@ func (t *clientTally) request(s *results.Sample) {
 	for _, a := range s.Attempts {
 		t.attempt(a)
 	}
-	if s.Hedged {
+	if s.Hedged || slices.ContainsFunc(s.Attempts, func(a results.Attempt) bool { return a.Hedge }) {
+		t.hedges++ // once a request at most, and where it did not win there may be two such attempts
+	}
+	if s.Hedged && (s.Outcome == results.Complete || len(s.Chunks) > 0) {
 		t.hedgesWon++
 	}
 	t.failovers += s.Failovers()
@@ -75,9 +78,6 @@ func (t *clientTally) request(s *results.Sample) {
 }
 
 func (t *clientTally) attempt(a results.Attempt) {
-	if a.Hedge {
-		t.hedges++
-	}
 	why := lostAttempt{outcome: a.Outcome}
 	if a.Outcome == results.HTTPStatus {
 		why.status = a.Status
@@ -99,6 +99,14 @@ func (t *clientTally) leave(s *results.Sample) {
 
 // gaveUp is how many count in the TTFT as infinite and did not fail.
 func (t *clientTally) gaveUp() int { return t.leftEmpty[slices.Index(leftWays[:], results.LeftTime)] }
+
+// unanswered calls requests that named no label by what became of them.
+func (t *clientTally) unanswered() string {
+	if t.plans > 0 {
+		return "requests that failed or were given up"
+	}
+	return "failed requests"
+}
 
 // merge adds all that o counted.
 func (t *clientTally) merge(o *clientTally) {

@@ -188,7 +188,7 @@ type AttemptStats struct {
 	Attempts int `json:"attempts"`
 	// Lost are the attempts that did not serve, by their outcome, most frequent first.
 	Lost []LostStats `json:"lost"`
-	// Hedges were sent beside another attempt; HedgesWon overtook it. Failovers went on at another endpoint.
+	// Hedges were sent beside another attempt; HedgesWon were the ones that brought tokens. Failovers went on at another endpoint.
 	Hedges    int `json:"hedges,omitempty"`
 	HedgesWon int `json:"hedges_won,omitempty"`
 	Failovers int `json:"failovers,omitempty"`

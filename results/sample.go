@@ -35,7 +35,7 @@ type Sample struct {
 	// Attempts are the tries beside the one that this sample describes, oldest first: the client's own
 	// retries, hedges and failovers. Nil: none.
 	Attempts []Attempt
-	// Hedged: what this sample describes is a hedge that overtook the attempt beside which it was sent.
+	// Hedged: what this sample describes is a hedge, which overtook or outlived the attempt beside which it was sent.
 	Hedged bool
 	// Bytes of the body that were read of the last attempt's answer, as HTTP framed it.
 	Bytes int64
