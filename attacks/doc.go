@@ -117,6 +117,11 @@
 // Another user's nonce is looked for wherever a server may put it: in text, reasoning
 // and tool calls, in errors inside a stream, in refusals, in a 200 that is no stream.
 //
+// An embedding, an image, a transcript come in one piece (whole.go). Such an answer is complete once HTTP says that
+// it is, all of it is one JSON object, and there is a result in it; with HTTP's word and half an object it is
+// truncated, without a result empty. A nonce is looked for in all of its bytes, and in its texts again where they
+// were escaped. It has no first token, so that a client's first_token does not bound it.
+//
 // Limits of our own machine (open files, local ports) are no failures of the server:
 // they end the attack, and so does a panic over a prompt or over what a server sent.
 //

@@ -79,12 +79,12 @@ func (r *runner) serve(turn *turn) *results.Sample {
 	defer cancel()
 	r.budgets[turn.client].pay(s.Sent)
 	e := errand{runner: r, turn: turn, client: client, sample: s, doors: r.ways[turn.client]}
-	r.describe(s, e.run(ctx), client)
+	r.describe(s, e.run(ctx), turn, client)
 	return s
 }
 
 // describe makes the sample that of the try which served, or was the last.
-func (r *runner) describe(s *results.Sample, t *try, client *Client) {
+func (r *runner) describe(s *results.Sample, t *try, turn *turn, client *Client) {
 	s.Reconnects += t.reconnects
 	s.Hedged = t.hedge
 	s.Done, s.FirstByte, s.Status, s.Outcome, s.Error = t.done, t.firstByte, t.status, t.outcome, t.err
@@ -93,6 +93,7 @@ func (r *runner) describe(s *results.Sample, t *try, client *Client) {
 		s.Role, s.Chunks, s.Finish = in.role, in.chunks, in.finish
 	}
 	s.Bytes, s.Left, s.Echoed = t.bytes, t.left, t.echoed
+	s.Unstreamed = t.door.routes[turn.class].dialect.Framing() == targets.Whole
 	client.label(s.Labels)
 	for name, label := range t.door.labels {
 		value := label.Value

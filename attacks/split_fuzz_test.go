@@ -43,6 +43,9 @@ func (*readsConn) Write(p []byte) (int, error) { return len(p), nil }
 // SetDeadline does nothing: nothing ever waits.
 func (*readsConn) SetDeadline(time.Time) error { return nil }
 
+// SetWriteDeadline does nothing.
+func (*readsConn) SetWriteDeadline(time.Time) error { return nil }
+
 // Close does nothing.
 func (*readsConn) Close() error { return nil }
 

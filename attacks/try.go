@@ -139,6 +139,9 @@ func (r *runner) receive(ctx context.Context, t *try, turn *turn, d *door, resp 
 		}
 		t.in = r.newIntake(turn, d, st)
 		t.in.arrived = t.arrived
+		if dialect.Framing() == targets.Whole {
+			return t.readWhole(ctx, b)
+		}
 		err = t.in.read(b)
 		t.bytes, t.echoed = t.in.bytes, t.in.guard.echoed
 		t.judge(ctx, dialect.Terminal(), err)
@@ -228,7 +231,7 @@ func (t *try) refused(resp *http.Response, b content, g *guard) error {
 	return err
 }
 
-// noStream reads a 2xx that is no event stream: an error object, or something else altogether.
+// noStream reads a 2xx that is not of the dialect's media type: an error object, or something else altogether.
 func (t *try) noStream(ctx context.Context, resp *http.Response, b content, g *guard) error {
 	text, err := readSome(b, maxErrorBody)
 	t.bytes = int64(len(text))
@@ -237,7 +240,7 @@ func (t *try) noStream(ctx context.Context, resp *http.Response, b content, g *g
 	t.echoed = g.echoed
 	switch {
 	case g.leak != "":
-		t.fail(results.WrongUser, "%s without a stream: %s", resp.Status, g.leak)
+		t.fail(results.WrongUser, "%s that is no answer of the dialect: %s", resp.Status, g.leak)
 	case said != "":
 		t.fail(results.StreamError, "%s", said)
 	case err != nil && !errors.Is(err, errTooLong):
@@ -245,13 +248,13 @@ func (t *try) noStream(ctx context.Context, resp *http.Response, b content, g *g
 	case len(text) == 0:
 		t.fail(results.Truncated, "%s without a body", resp.Status)
 	default:
-		t.fail(results.Malformed, "%s of %s with encoding %q is no stream of the dialect: %s", resp.Status,
+		t.fail(results.Malformed, "%s of %s with encoding %q is no answer of the dialect: %s", resp.Status,
 			resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding"), targets.ErrorText(text))
 	}
 	return err
 }
 
-// isStream reports whether a 2xx may be a stream of that framing: it says so, or says nothing better.
+// isStream reports whether a 2xx may be an answer of that framing: it says so, or says nothing better.
 func isStream(h http.Header, framing targets.Framing) bool {
 	if e := h.Get("Content-Encoding"); e != "" && e != "identity" {
 		return false

@@ -19,7 +19,10 @@ type wholeDecoder func(data []byte, out *Delta) error
 func (decode wholeDecoder) Decode(e *Event, out *Delta) error {
 	*out = Delta{}
 	data := bytes.TrimSpace(bytes.TrimPrefix(e.Data, []byte(bom)))
-	if len(data) == 0 || data[0] != '{' {
+	if len(data) == 0 {
+		return fmt.Errorf("answer is cut before it began: %w", io.ErrUnexpectedEOF)
+	}
+	if data[0] != '{' {
 		return fmt.Errorf("answer is no JSON object: %q", clip(data))
 	}
 	if err := decode(data, out); err != nil || out.Err != "" {

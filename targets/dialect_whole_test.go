@@ -80,7 +80,7 @@ func TestDecodeWhole(t *testing.T) {
 		{"two answers", embeddings, `{"data":[{"embedding":[1]}]}{}`, delta{Err: bad}},
 		{"wrong bracket at the end", embeddings, `{"data":[{"embedding":[1]}]]`, delta{Err: bad}},
 		{"HTML", embeddings, `<html>`, delta{Err: bad}},
-		{"nothing", embeddings, ` `, delta{Err: bad}},
+		{"nothing", embeddings, ` `, delta{Err: isCut}},
 		{"OpenAI error", embeddings, `{"error":{"message":"boom","type":"server_error"}}`, delta{Err: "boom (server_error)"}},
 		{"old vLLM error", embeddings, `{"object":"error","message":"boom"}`, delta{Err: "boom"}},
 		{"FastAPI error", embeddings, `{"detail":"boom"}`, delta{Err: "boom"}},
