@@ -92,12 +92,8 @@ func New(cfg Config) (*Attack, error) {
 	a.doors = append([]*door{first}, others...)
 	a.ways = a.findWays()
 	a.load, err = newLoad(cfg.Profile, cfg.Workload, a.clients, cfg.Seed)
-	errs = append(errs, prefix("profile", err))
-	for _, d := range a.doors {
-		if c := newCounter(d.model); c != nil {
-			a.counters[d.model] = c
-		}
-	}
+	errs = append(errs, err)
+	a.addCounters()
 	a.agenda = newAgenda(a, cfg.Profile.Concurrency, first.url)
 	return a, errors.Join(errs...)
 }
@@ -118,9 +114,12 @@ func (cfg *Config) checkLoad() []error {
 			errs = append(errs, prefix(fmt.Sprintf("clients[%d]", i), err))
 		}
 	}
-	errs = append(errs, cfg.checkStorms()...)
-	for _, err := range ValidateClients(cfg.Clients) {
-		errs = append(errs, prefix("clients", err))
+	errs = append(errs, prefixed("clients", ValidateClients(cfg.Clients))...)
+	if len(cfg.Workload) > 0 {
+		errs = append(errs, prefixed("workload", cfg.Workload.Validate())...)
+	}
+	if len(errs) == 0 {
+		errs = cfg.checkUsers()
 	}
 	return errs
 }
@@ -154,12 +153,9 @@ func (a *Attack) write(phase results.Phase, from Arrival, k, index uint64) (*tur
 	t := &turn{
 		index: index, phase: phase, client: j.client, class: j.kind, seed: j.seed, nonce: a.nonces.of(index), closed: a.agenda.loop != nil,
 		fresh: a.load.schedule.profile.at(from.Part).Herd != nil, user: a.users.draw(&j), golden: j.golden,
-		ask: targets.Prompt{Model: cmp.Or(j.model, first.model), MaxTokens: j.output},
+		ask: a.question(&j),
 	}
 	t.ask.Messages = a.prompt(phase, j, a.reader(t))
-	if t.golden != nil {
-		t.ask.Temperature = new(float64)
-	}
 	var err error
 	t.request, err = first.request(t)
 	if a.clients[j.client].Failover == nil {

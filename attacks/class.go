@@ -1,9 +1,12 @@
 package attacks
 
 import (
-	"math/rand/v2"
+	"cmp"
+	"maps"
 	"slices"
-	"strings"
+
+	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 )
 
 // resolve gives the classes with what they leave out: that of their presets. There is always one.
@@ -24,7 +27,8 @@ func (c Class) resolved(alone bool) Class {
 		c.Feature = c.presetName()
 	}
 	c.Preset = c.presetName()
-	p, _ := preset(c.Preset)
+	named, _ := preset(c.Preset)
+	p := named.class
 	if c.LengthsFrom == "" {
 		if c.PromptTokens == (Length{}) {
 			c.PromptTokens = p.PromptTokens
@@ -36,7 +40,7 @@ func (c Class) resolved(alone bool) Class {
 	if c.Prefix == nil {
 		c.Prefix = p.Prefix
 	}
-	if c.Turns == nil {
+	if c.Turns == nil && len(c.Golden) == 0 {
 		c.Turns = p.Turns
 	}
 	if c.Dialect == "" {
@@ -48,12 +52,18 @@ func (c Class) resolved(alone bool) Class {
 // presetName is the preset of c, whether it is written or not.
 func (c Class) presetName() string {
 	switch {
+	case !c.named():
+		return ChatShort
 	case c.Preset != "":
 		return c.Preset
-	case slices.Contains(WorkloadPresets(), c.Feature):
-		return c.Feature
 	}
-	return ChatShort
+	return c.Feature
+}
+
+// named reports whether c's preset is written, or is its feature's.
+func (c Class) named() bool {
+	_, known := preset(c.Feature)
+	return c.Preset != "" || known
 }
 
 // hasLengths reports whether any of c's lengths is written.
@@ -63,27 +73,32 @@ func (c Class) hasLengths() bool {
 
 // A mould is what is the same for all requests of a class, and is not theirs to say.
 type mould struct {
-	traced bool // where a trace knows the lengths, they are the trace's
-	models []string
-	model  weights // of models
+	traced  bool // where a trace knows the lengths, they are the trace's
+	lengths lengths
+	models  []string
+	model   weights // of models
+	tools   []targets.Tool
 }
 
 func newMould(c Class) mould {
-	m := mould{traced: c.Preset == "" && !c.hasLengths()}
-	shares := make([]Share, 0, len(c.Models))
-	for name := range c.Models {
-		m.models = append(m.models, name)
-	}
-	slices.SortFunc(m.models, strings.Compare)
-	for _, name := range m.models {
-		shares = append(shares, c.Models[name])
+	m := mould{traced: c.Preset == "" && !c.hasLengths(), models: slices.Sorted(maps.Keys(c.Models))}
+	shares := make([]Share, len(m.models))
+	for i, name := range m.models {
+		shares[i] = c.Models[name]
 	}
 	m.model = newWeights(partsOf(shares), nil)
+	if p, _ := preset(c.presetName()); p.tools {
+		m.tools = toolbox()
+	}
 	return m
 }
 
-// cast decides about a request what its class leaves open. Each of its decisions has a random number of its own:
-// a class that gets one more has the others as they were.
+// goldenTokens is what a golden prompt's answer may have, unless its class says a number: an answer that is cut is
+// not what is asked for.
+const goldenTokens = 256
+
+// cast decides about a request what its class leaves open. Each of its decisions but for the lengths has a random
+// number of its own: a class that gets one more has the others as they were.
 func (m *mould) cast(j *job) {
 	if len(m.models) > 0 {
 		j.model = m.models[m.model.pick(j.unit(modelStream))]
@@ -94,12 +109,52 @@ func (m *mould) cast(j *job) {
 	if n := len(j.class.Golden); n > 0 {
 		j.golden = &j.class.Golden[int(j.unit(goldenStream)*float64(n))]
 	}
-}
-
-// lengths draws how many tokens a request has and asks for.
-func (m *mould) lengths(c *Class, rng *rand.Rand) (prompt, output int) {
-	return c.PromptTokens.draw(rng), c.OutputTokens.draw(rng)
+	if len(m.lengths) > 0 {
+		j.prompt, j.output = m.lengths.draw(j.rng)
+	} else {
+		j.prompt, j.output = j.class.PromptTokens.draw(j.rng), j.class.OutputTokens.draw(j.rng)
+	}
+	if j.golden != nil && j.class.OutputTokens.Fixed == 0 {
+		j.output = max(j.output, goldenTokens)
+	}
 }
 
 // unit is a number of the request's own from 0 up to 1, for one decision.
 func (j *job) unit(stream uint64) float64 { return float64(mix(j.seed, stream)>>11) / (1 << 53) }
+
+// question is what a request asks, without its messages.
+func (a *Attack) question(j *job) targets.Prompt {
+	ask := targets.Prompt{Model: cmp.Or(j.model, a.doors[0].model), MaxTokens: j.output, Tools: a.load.moulds[j.kind].tools}
+	if j.golden != nil {
+		ask.Temperature = new(float64)
+	}
+	return ask
+}
+
+// labelClass says on a sample of which class it is, and which of the class's models it asked for.
+func (a *Attack) labelClass(s *results.Sample, t *turn) {
+	c := &a.load.classes[t.class]
+	if c.Feature != "" {
+		s.Labels["feature"] = c.Feature
+	}
+	if len(c.Models) > 0 {
+		s.Labels["model"] = t.ask.Model
+	}
+}
+
+// addCounters makes those of all models that are asked for, where there is a tokenizer.
+func (a *Attack) addCounters() {
+	add := func(model string) {
+		if c := newCounter(model); c != nil {
+			a.counters[model] = c
+		}
+	}
+	for _, d := range a.doors {
+		add(d.model)
+	}
+	for _, m := range a.load.moulds {
+		for _, model := range m.models {
+			add(model)
+		}
+	}
+}

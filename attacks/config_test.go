@@ -44,7 +44,7 @@ func TestNewRefuses(t *testing.T) {
 		{"two profiles", func(c *attacks.Config) { c.Profile.Poisson = &attacks.Poisson{Rate: 1} }, []string{"keep one"}},
 		{"no rate", func(c *attacks.Config) { c.Profile.Constant.Rate = 0 }, []string{"profile: constant: has no rate"}},
 		{"half a workload", func(c *attacks.Config) { c.Workload = attacks.Workload{{PromptTokens: attacks.Length{Fixed: 5}}} }, []string{"output_tokens is missing"}},
-		{"unknown preset", func(c *attacks.Config) { c.Workload = attacks.Workload{{Preset: "x"}} }, []string{`"x" isn't one of [chat-short chat]`}},
+		{"unknown preset", func(c *attacks.Config) { c.Workload = attacks.Workload{{Preset: "x"}} }, []string{`"x" isn't one of [chat-short chat code `}},
 		{"shares over 100%", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 0.6}, {Share: 0.6}} }, []string{"come to 120%"}},
 		{"shares under 100%", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 0.6}} }, []string{"come to 60%"}},
 		{"no share left", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 1}, {}} }, []string{"leave nothing for the 1 client"}},

@@ -30,44 +30,71 @@ type door struct {
 type route struct {
 	dialect targets.Dialect
 	heads   [][]byte // each client's request up to the content length
+	body    template // what the class lays over the dialect's JSON
 }
 
 // newDoor looks at an endpoint. Its error names everything that is wrong at once, and holds no secret.
 func (cfg *Config) newDoor(name string, e targets.Endpoint, clients []Client) (*door, error) {
-	dialect, err := cfg.Dialect, error(nil)
-	if dialect == nil {
-		dialect, err = targets.DialectNamed(e.Dialect)
-	}
-	if err != nil {
-		return nil, err
-	}
 	d := &door{name: name, model: cmp.Or(e.Model, "default"), labels: e.Labels}
-	rt := route{dialect: dialect}
-	probe, err := dialect.Encode(targets.Prompt{Model: d.model, MaxTokens: 1})
-	errs := []error{err}
-	u, err := targets.JoinURL(e.URL, probe.Path)
-	errs = append(errs, err)
 	roots, err := trust(e.CA)
-	errs = append(errs, err)
-	switch err := errors.Join(errs...); {
-	case err != nil:
-		return nil, err
-	case u.User != nil:
-		return nil, errors.New("url holds a user or a password: write key: ${NAME} or headers instead")
+	errs := []error{err}
+	var shared *pool
+	for i, class := range cfg.Workload.resolve() {
+		rt, u, err := cfg.newRoute(&e, d.model, &class, clients)
+		if !slices.ContainsFunc(errs, func(e error) bool { return e != nil && err != nil && e.Error() == err.Error() }) {
+			errs = append(errs, err) // what is wrong with the endpoint is wrong for each class
+		}
+		if u == nil {
+			continue
+		}
+		if d.routes = append(d.routes, rt); i == 0 {
+			d.url = u.String()
+			shared = newPool(u, roots, cfg.Clock, newDialer().DialContext)
+			shared.proxy = proxyNote(u.Scheme, cfg.LookupEnv)
+		}
 	}
-	d.url = u.String()
-	shared := newPool(u, roots, cfg.Clock, newDialer().DialContext)
-	shared.proxy = proxyNote(u.Scheme, cfg.LookupEnv)
-	for i := range clients {
-		head, err := cfg.head(&e, dialect, probe.ContentType, u, &clients[i])
-		errs = append(errs, err)
-		rt.heads = append(rt.heads, head)
+	for range clients {
 		d.pools = append(d.pools, shared)
 	}
-	for range max(1, len(cfg.Workload)) {
-		d.routes = append(d.routes, rt)
-	}
 	return d, errors.Join(errs...)
+}
+
+// newRoute looks at how a class is asked there. No URL: it cannot be.
+func (cfg *Config) newRoute(e *targets.Endpoint, model string, class *Class, clients []Client) (route, *url.URL, error) {
+	dialect, err := cfg.dialect(e, class)
+	if err != nil {
+		return route{}, nil, err
+	}
+	rt := route{dialect: dialect, body: newTemplate(class.Body)}
+	probe, err := dialect.Encode(targets.Prompt{Model: model, MaxTokens: 1})
+	if err != nil {
+		return rt, nil, err
+	}
+	u, err := targets.JoinURL(e.URL, cmp.Or(class.Path, probe.Path))
+	switch {
+	case err != nil:
+		return rt, nil, err
+	case u.User != nil:
+		return rt, nil, errors.New("url holds a user or a password: write key: ${NAME} or headers instead")
+	}
+	var errs []error
+	for i := range clients {
+		head, err := cfg.head(e, dialect, probe.ContentType, u, &clients[i])
+		errs = append(errs, err)
+		rt.heads = append(rt.heads, head)
+	}
+	return rt, u, errors.Join(errs...)
+}
+
+// dialect is the class's, or its preset's, or else the endpoint's.
+func (cfg *Config) dialect(e *targets.Endpoint, class *Class) (targets.Dialect, error) {
+	switch {
+	case class.Dialect != "":
+		return targets.DialectNamed(class.Dialect)
+	case cfg.Dialect != nil:
+		return cfg.Dialect, nil
+	}
+	return targets.DialectNamed(e.Dialect)
 }
 
 // close ends the connections that are idle, and those that are still to come back.
@@ -80,7 +107,9 @@ func (d *door) close() {
 // request writes a turn as it goes over the wire to d.
 func (d *door) request(t *turn) ([]byte, error) {
 	rt := &d.routes[t.class]
-	asked, err := rt.dialect.Encode(t.ask)
+	ask := t.ask
+	ask.Extra = rt.body.fill(&ask)
+	asked, err := rt.dialect.Encode(ask)
 	if err != nil {
 		return nil, err
 	}

@@ -72,12 +72,12 @@ func (a *Attack) findWays() [][]*door {
 	return all
 }
 
-// modelAt is the model that a turn asks for at a door: that door's own, in place of the first one's.
+// modelAt is the model that a turn asks for at a door: that of its class, or else the door's own.
 func (a *Attack) modelAt(turn *turn, d *door) string {
-	if turn.ask.Model == a.doors[0].model {
-		return d.model
+	if len(a.load.classes[turn.class].Models) > 0 {
+		return turn.ask.Model
 	}
-	return turn.ask.Model
+	return d.model
 }
 
 // requestAt is a turn as it goes over the wire to a door: as it was written for the first, and written anew for another.

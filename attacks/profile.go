@@ -328,6 +328,7 @@ const (
 	modelStream
 	groupStream
 	goldenStream
+	lengthStream
 	departStream
 	userStream
 	prefixStream

@@ -7,9 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/failwhale/failwhale/results"
@@ -117,23 +115,6 @@ func (b *Backoff) wait(n int, answer http.Header, rng *rand.Rand) time.Duration 
 	}
 	d := min(float64(b.First)*math.Pow(b.Factor, float64(n)), float64(b.Most))
 	return time.Duration(d * (1 - float64(*b.Jitter)*rng.Float64()))
-}
-
-// checkStorms returns what is wrong with the clients' storms in that workload, or nil.
-func (cfg *Config) checkStorms() []error {
-	var names []string
-	for _, c := range cfg.Workload.resolve() {
-		if c.Feature != "" {
-			names = append(names, c.Feature)
-		}
-	}
-	var errs []error
-	for i, c := range cfg.Clients {
-		if c.Storm != nil && c.Storm.Feature != "" && !slices.Contains(names, c.Storm.Feature) {
-			errs = append(errs, fmt.Errorf("clients[%d]: storm: feature %q isn't one of the workload's [%s]", i, c.Storm.Feature, strings.Join(names, " ")))
-		}
-	}
-	return errs
 }
 
 // A manner is how a client retries one turn.

@@ -322,7 +322,7 @@ func TestStorm(t *testing.T) {
 	cfg, _ := config("http://a.test")
 	cfg.Workload = attacks.Workload{{Feature: "chat"}, {Feature: "code"}}
 	cfg.Clients = []attacks.Client{{Storm: &attacks.Storm{Retries: 5, Feature: "coed"}}}
-	if _, err := attacks.New(cfg); err == nil || !strings.Contains(err.Error(), `clients[0]: storm: feature "coed" isn't one of the workload's [chat code]`) {
+	if _, err := attacks.New(cfg); err == nil || !strings.Contains(err.Error(), `clients[0]: storm: feature "coed" isn't one of [chat code]`) {
 		t.Errorf("New() with a storm of a feature that is not there = %v", err)
 	}
 }

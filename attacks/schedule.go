@@ -138,7 +138,7 @@ type load struct {
 // A choice is whose the requests of the profile's base may be, or of one of its parts.
 type choice struct{ clients, classes weights }
 
-// newLoad reads the beginnings of the profile's traces.
+// newLoad reads the beginnings of the profile's traces, and those of the workload.
 func newLoad(p Profile, w Workload, clients []Client, seed uint64) (load, error) {
 	l := load{seed: seed, classes: w.resolve()}
 	if len(w) == 0 {
@@ -147,13 +147,11 @@ func newLoad(p Profile, w Workload, clients []Client, seed uint64) (load, error)
 	for _, c := range w {
 		l.moulds = append(l.moulds, newMould(c))
 	}
-	users, kinds := Shares(clients), w.Shares()
-	for range 1 + len(p.Plus) {
-		l.choices = append(l.choices, choice{clients: newWeights(users, nil), classes: newWeights(kinds, nil)})
-	}
+	l.choices = p.choices(clients, w, l.classes)
+	missing := l.fill()
 	var err error
 	l.schedule, err = newSchedule(p)
-	return l, err
+	return l, errors.Join(prefix("profile", err), missing)
 }
 
 // A job is one request before it is written.
@@ -180,7 +178,6 @@ func (l *load) job(phase results.Phase, from Arrival, k uint64) job {
 	j.class = &l.classes[j.kind]
 	m := &l.moulds[j.kind]
 	m.cast(&j)
-	j.prompt, j.output = m.lengths(j.class, j.rng)
 	if from.Shape != nil && m.traced {
 		j.shape, j.prompt, j.output = from.Shape, from.Shape.PromptTokens, from.Shape.OutputTokens
 	}
@@ -197,6 +194,10 @@ type Request struct {
 	// the next request is asked for.
 	Blocks      []uint64
 	BlockTokens int
+	// Tier is that of its client, Feature that of its class, and Model the one that its class chose. Each may be "".
+	Tier, Feature, Model string
+	// Group is the one of its class's prefixes that it has, counted from 0.
+	Group int
 }
 
 // Schedule yields the requests that an attack with the profile, workload, clients and seed of cfg would send in a
@@ -228,7 +229,10 @@ func (cfg Config) Schedule(phase results.Phase) iter.Seq2[Request, error] {
 			}
 			j := l.job(phase, from, places[from.Part])
 			places[from.Part]++
-			r := Request{Due: from.At, PromptTokens: j.prompt, OutputTokens: j.output}
+			r := Request{
+				Due: from.At, PromptTokens: j.prompt, OutputTokens: j.output,
+				Tier: clients[j.client].Tier, Feature: j.class.Feature, Model: j.model, Group: j.group,
+			}
 			if j.shape != nil {
 				r.Blocks, r.BlockTokens = j.shape.Blocks, j.shape.BlockTokens
 			}

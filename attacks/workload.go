@@ -1,17 +1,17 @@
 package attacks
 
 import (
+	"errors"
 	"fmt"
-	"math"
-	"math/rand/v2"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
+
+	"github.com/failwhale/failwhale/targets"
 )
 
 // A Workload says what requests are like: classes of them, by share. Its zero value is what a trace says of each
-// request, and the preset chat-short without one. In a file it is a preset's name, one class, or a list of them.
+// request, and the preset chat-short without one. In a file it is a preset's name, one class, or a list of either.
 type Workload []Class
 
 // A Class is one kind of request: a feature of the service that is tested. What it leaves out is its preset's.
@@ -24,10 +24,12 @@ type Class struct {
 	// Share of all requests. Optional; default an equal part of what the other classes leave.
 	Share Share `yaml:"share" json:"share,omitempty"`
 	// PromptTokens is the length of a prompt without what is before it (Prefix, and the turns before), at about four
-	// characters a token, and OutputTokens the request's max_tokens. Optional.
+	// characters a token, and OutputTokens the request's max_tokens. Optional; default the preset's, and where neither
+	// they nor Preset is written, what a trace of the profile says of each request.
 	PromptTokens Length `yaml:"prompt_tokens" json:"prompt_tokens,omitzero"`
 	OutputTokens Length `yaml:"output_tokens" json:"output_tokens,omitzero"`
-	// LengthsFrom is a trace from which both lengths are drawn, in pairs, in any order. Optional.
+	// LengthsFrom is a trace from which both lengths are drawn, in pairs, in any order: of a long one, from 100,000 of
+	// its requests. A relative path counts from the working directory. Optional.
 	LengthsFrom string `yaml:"lengths_from" json:"lengths_from,omitempty"`
 	// Prefix is a system prompt that requests share. Optional.
 	Prefix *Prefix `yaml:"prefix" json:"prefix,omitempty"`
@@ -44,18 +46,10 @@ type Class struct {
 	Dialect string `yaml:"dialect" json:"dialect,omitempty"`
 	// Path is below the endpoint's root, in place of the dialect's. Optional.
 	Path string `yaml:"path" json:"path,omitempty"`
-	// Body is laid over the request's JSON as a merge patch (RFC 7396). Optional.
+	// Body is laid over the request's JSON as a merge patch (RFC 7396). In its strings {{prompt}} is the text of all
+	// messages, with a blank line between two, {{model}} the model and {{max_tokens}} what is asked for, a number if it
+	// is all of the string: so a service with a JSON of its own can be asked. Optional.
 	Body map[string]any `yaml:"body" json:"body,omitempty"`
-}
-
-// A Length is a distribution of lengths in tokens: always the same, even between two, or lognormal by two of its
-// quantiles. In a file a number, {min, max} or {p50, p90}, the last with a max if need be. Its zero value is not set.
-type Length struct {
-	Fixed int `yaml:"-" json:"fixed,omitempty"`
-	Min   int `yaml:"min" json:"min,omitempty"`
-	P50   int `yaml:"p50" json:"p50,omitempty"`
-	P90   int `yaml:"p90" json:"p90,omitempty"`
-	Max   int `yaml:"max" json:"max,omitempty"`
 }
 
 // A Prefix is system prompts, each of which a group of requests has in common. They are the same in every phase of
@@ -73,16 +67,6 @@ type Turns struct {
 	Count Length `yaml:"count" json:"count"`
 	// Think is the time between the end of an answer and the next turn. Optional; default none.
 	Think Think `yaml:"think" json:"think,omitzero"`
-}
-
-// A Think is a distribution of times: always the same, even between two, or lognormal by two of its quantiles. In a
-// file 5s, {min, max} or {p50, p90}, the last with a max if need be. Its zero value is no time.
-type Think struct {
-	Fixed time.Duration `yaml:"-" json:"fixed,omitempty"`
-	Min   time.Duration `yaml:"min" json:"min,omitempty"`
-	P50   time.Duration `yaml:"p50" json:"p50,omitempty"`
-	P90   time.Duration `yaml:"p90" json:"p90,omitempty"`
-	Max   time.Duration `yaml:"max" json:"max,omitempty"`
 }
 
 // A Golden is a question and what its answer must have in it.
@@ -104,43 +88,27 @@ type Budget struct {
 	Tokens int64 `yaml:"tokens" json:"tokens,omitempty"`
 }
 
-// Names of the presets.
-const (
-	ChatShort = "chat-short" // prompts of 64 tokens, answers of 50: a drill fits two cores
-	Chat      = "chat"       // lengths as in Azure's 2023 conversation trace
-)
-
-// WorkloadPresets returns the names of the presets.
-func WorkloadPresets() []string { return []string{ChatShort, Chat} }
-
-// preset is the class of that name; false: there is none.
-func preset(name string) (Class, bool) {
-	switch name {
-	case ChatShort:
-		return Class{PromptTokens: Length{Fixed: 64}, OutputTokens: Length{Fixed: 50}}, true
-	case Chat:
-		// Azure's 2023 conversation trace (AzureLLMInferenceTrace_conv, 19,366 requests): median, 90th percentile and
-		// maximum of its two columns.
-		return Class{PromptTokens: Length{P50: 1020, P90: 2735, Max: 14050}, OutputTokens: Length{P50: 129, P90: 424, Max: 1000}}, true
-	}
-	return Class{}, false
-}
-
-// maxTokens bounds written lengths: the longest context windows in service.
-const maxTokens = 2_000_000
-
 // UnmarshalText reads the name of a preset.
 func (w *Workload) UnmarshalText(text []byte) error {
-	if !slices.Contains(WorkloadPresets(), string(text)) {
-		return fmt.Errorf("workload %q isn't one of [%s]: write one of them, or {prompt_tokens: 200, output_tokens: 50}",
-			text, strings.Join(WorkloadPresets(), " "))
-	}
-	*w = Workload{{Preset: string(text)}}
-	return nil
+	var c Class
+	err := c.UnmarshalText(text)
+	*w = Workload{c}
+	return err
+}
+
+// UnmarshalText reads the name of a preset.
+func (c *Class) UnmarshalText(text []byte) error {
+	*c = Class{Preset: string(text)}
+	return checkPreset("workload", c.Preset, ": write one of them, or {prompt_tokens: 200, output_tokens: 50}")
 }
 
 // Validate returns what is wrong with the classes taken together, or nil: their shares must come to 100%.
-func (w Workload) Validate() []error { return checkShares(w.shares(), "class(es)") }
+func (w Workload) Validate() []error {
+	if w != nil && len(w) == 0 {
+		return []error{fmt.Errorf("is empty: write %s, or delete the key", ChatShort)}
+	}
+	return checkShares(w.shares(), "class(es)")
+}
 
 // Shares returns the part of all requests that each class is, in order. No classes are one.
 func (w Workload) Shares() []float64 {
@@ -158,60 +126,132 @@ func (w Workload) shares() []Share {
 	return shares
 }
 
-// Validate returns what is wrong with c, or nil.
+// Validate returns what is wrong with c, or nil. It reads no file.
 func (c Class) Validate() []error {
-	if c.Preset != "" {
-		if !slices.Contains(WorkloadPresets(), c.Preset) {
-			return []error{fmt.Errorf("preset %q isn't one of [%s]", c.Preset, strings.Join(WorkloadPresets(), " "))}
-		}
-		return nil
-	}
 	var errs []error
+	if c.Preset != "" {
+		if err := checkPreset("preset", c.Preset, ""); err != nil {
+			return []error{err}
+		}
+	}
+	errs = append(errs, c.validateLengths()...)
+	if c.Share < 0 || c.Share > 1 {
+		errs = append(errs, fmt.Errorf("share %s is not over 0%% and up to 100%%: write 50%%", c.Share))
+	}
+	if c.Prefix != nil {
+		errs = append(errs, prefixed("prefix", c.Prefix.Validate())...)
+	}
+	if c.Turns != nil {
+		errs = append(errs, prefixed("turns", c.Turns.Validate())...)
+	}
+	errs = append(errs, prefixed("models", c.validateModels())...)
+	for i, g := range c.Golden {
+		errs = append(errs, prefixed(fmt.Sprintf("golden[%d]", i), g.Validate())...)
+		if c.Canary && g.Answer != "" {
+			errs = append(errs, fmt.Errorf("golden[%d]: answer cannot be the whole one where a canary comes before it: write contains", i))
+		}
+	}
+	if len(c.Golden) > 0 && c.Turns != nil {
+		errs = append(errs, errors.New("golden stands beside turns, and a known answer is to one question: give it a class of its own"))
+	}
+	if _, err := targets.DialectNamed(c.Dialect); err != nil {
+		errs = append(errs, err)
+	}
+	return append(errs, c.validatePath()...)
+}
+
+// validateLengths also says which of them is missing.
+func (c Class) validateLengths() (errs []error) {
 	for _, f := range []struct {
-		name string
-		n    Length
-		most int
+		name    string
+		n       Length
+		example int
 	}{{"prompt_tokens", c.PromptTokens, 200}, {"output_tokens", c.OutputTokens, 50}} {
-		if c.hasLengths() && f.n == (Length{}) {
-			errs = append(errs, fmt.Errorf("%[1]s is missing: write %[1]s: %[2]d, or preset: %[3]s", f.name, f.most, Chat))
+		switch {
+		case f.n != (Length{}):
+			errs = append(errs, prefixed(f.name, f.n.Validate())...)
+			if c.LengthsFrom != "" {
+				errs = append(errs, fmt.Errorf("lengths_from has both lengths of a request: remove %s", f.name))
+			}
+		case c.hasLengths() && c.LengthsFrom == "" && !c.named():
+			errs = append(errs, fmt.Errorf("%[1]s is missing: write %[1]s: %[2]d, or preset: %[3]s", f.name, f.example, Chat))
 		}
 	}
 	return errs
 }
 
-// UnmarshalText reads a number of tokens.
-func (l *Length) UnmarshalText(text []byte) error {
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 1 || n > maxTokens {
-		return fmt.Errorf("%s is not between 1 and %d", text, maxTokens)
+func (c Class) validateModels() (errs []error) {
+	shares := make([]Share, 0, len(c.Models))
+	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
+		if name == "" {
+			errs = append(errs, errors.New("have one without a name"))
+		}
+		shares = append(shares, c.Models[name])
 	}
-	*l = Length{Fixed: n}
+	return append(errs, checkShares(shares, "model(s)")...)
+}
+
+func (c Class) validatePath() []error {
+	bad := strings.IndexFunc(c.Path, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("?#", r) })
+	switch {
+	case c.Path == "":
+		return nil
+	case !strings.HasPrefix(c.Path, "/"):
+		return []error{fmt.Errorf("path %q does not begin with a slash: write /v1/ask", c.Path)}
+	case bad >= 0:
+		return []error{fmt.Errorf("path %q cannot hold %q: a query belongs into the endpoint's url", c.Path, []rune(c.Path[bad:])[0])}
+	}
 	return nil
 }
 
-// UnmarshalText reads a duration.
-func (t *Think) UnmarshalText(text []byte) error {
-	d, err := time.ParseDuration(string(text))
-	if err != nil || d < 0 {
-		return fmt.Errorf("think %q is no time: write 5s, or {p50: 5s, p90: 20s}", text)
+// Validate returns what is wrong with p, or nil.
+func (p Prefix) Validate() []error {
+	switch {
+	case p.Tokens < 1 || p.Tokens > maxTokens:
+		return []error{fmt.Errorf("tokens %d is not between 1 and %d", p.Tokens, maxTokens)}
+	case p.Groups < 0 || p.Groups > maxGroups:
+		return []error{fmt.Errorf("groups %d is not between 1 and %d", p.Groups, maxGroups)}
 	}
-	*t = Think{Fixed: d}
 	return nil
 }
 
-// z90 is the standard normal distribution's 90th percentile.
-const z90 = 1.2815515655446004
+// maxGroups is more than there are tenants.
+const maxGroups = 1_000_000
 
-// draw gives one length.
-func (l Length) draw(rng *rand.Rand) int {
-	if l.Fixed > 0 {
-		return l.Fixed
+// Validate returns what is wrong with t, or nil.
+func (t Turns) Validate() []error {
+	if t.Count == (Length{}) {
+		return []error{errors.New("count is missing: write count: 3")}
 	}
-	most := math.Inf(1)
-	if l.Max > 0 {
-		most = float64(l.Max)
+	errs := prefixed("count", t.Count.Validate())
+	if len(errs) == 0 && max(t.Count.Fixed, t.Count.P90, t.Count.Max) > maxTurns {
+		errs = append(errs, fmt.Errorf("count is over %d: nobody talks for so long", maxTurns))
 	}
-	p50, p90 := float64(l.P50), float64(l.P90)
-	sigma := math.Log(p90/p50) / z90
-	return int(max(1, min(most, p50*math.Exp(sigma*rng.NormFloat64()))))
+	return append(errs, prefixed("think", t.Think.Validate())...)
+}
+
+// maxTurns bounds a conversation, which carries all of itself in each turn.
+const maxTurns = 10_000
+
+// Validate returns what is wrong with g, or nil.
+func (g Golden) Validate() []error {
+	var errs []error
+	if g.Ask == "" {
+		errs = append(errs, errors.New("ask is missing: write the question"))
+	}
+	switch {
+	case g.Answer == "" && g.Contains == "":
+		errs = append(errs, errors.New("has no answer: write answer: 42, which is all of it, or contains: 42"))
+	case g.Answer != "" && g.Contains != "":
+		errs = append(errs, errors.New("has answer and contains: keep one"))
+	}
+	return errs
+}
+
+// prefixed puts where before each of errs.
+func prefixed(where string, errs []error) []error {
+	for i, err := range errs {
+		errs[i] = prefix(where, err)
+	}
+	return errs
 }

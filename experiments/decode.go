@@ -257,6 +257,8 @@ func (d *decoder) place(n *yaml.Node, path string, t reflect.Type, err error) {
 	if t.Kind() == reflect.Struct && fieldOf(t, key) != nil {
 		if rest, ok := strings.CutPrefix(text, key+" is missing"); ok {
 			text = "is missing" + rest
+		} else if rest, ok := strings.CutPrefix(text, key+": "); ok {
+			text = rest
 		}
 		at := n
 		for i := 0; i+1 < len(n.Content); i += 2 {

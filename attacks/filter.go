@@ -1,0 +1,88 @@
+package attacks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// has reports whether requests of the part may be of a client.
+func (p *Part) has(c *Client) bool {
+	return (p.Tier == "" || p.Tier == c.Tier) && (p.Tenant == "" || p.Tenant == c.Tenant)
+}
+
+// is reports whether they may be of a class.
+func (p *Part) is(c *Class) bool { return p.Feature == "" || p.Feature == c.Feature }
+
+// CheckUsers returns what of the clients and classes that p is for there is not, or nil.
+func (p Part) CheckUsers(w Workload, clients []Client) (errs []error) {
+	var tiers, tenants, features []string
+	for _, c := range clients {
+		tiers, tenants = append(tiers, c.Tier), append(tenants, c.Tenant)
+	}
+	for _, c := range w.resolve() {
+		features = append(features, c.Feature)
+	}
+	for _, f := range []struct {
+		key, is string
+		of      []string
+		who     string
+	}{{"tier", p.Tier, tiers, "client"}, {"tenant", p.Tenant, tenants, "client"}, {"feature", p.Feature, features, "class of the workload"}} {
+		errs = append(errs, isOneOf(f.key, f.is, f.of, f.who)...)
+	}
+	if len(errs) == 0 && len(clients) > 0 && !slices.ContainsFunc(clients, func(c Client) bool { return p.has(&c) }) {
+		errs = append(errs, fmt.Errorf("tenant %q has no client of the tier %q: add one, or leave out one of the two", p.Tenant, p.Tier))
+	}
+	return errs
+}
+
+// isOneOf returns that a label is of nobody.
+func isOneOf(key, is string, of []string, who string) []error {
+	if is == "" || slices.Contains(of, is) {
+		return nil
+	}
+	slices.Sort(of)
+	of = slices.DeleteFunc(slices.Compact(of), func(name string) bool { return name == "" })
+	if len(of) == 0 {
+		return []error{fmt.Errorf("%s %q is of no %s: none has one", key, is, who)}
+	}
+	return []error{fmt.Errorf("%s %q isn't one of [%s]", key, is, strings.Join(of, " "))}
+}
+
+// checkUsers returns what of the clients and classes there is not that others of the load are about.
+func (cfg *Config) checkUsers() []error {
+	var errs []error
+	for i, part := range cfg.Profile.Plus {
+		errs = append(errs, prefixed(fmt.Sprintf("profile: plus[%d]", i), part.CheckUsers(cfg.Workload, cfg.Clients))...)
+	}
+	for i := range cfg.Clients {
+		errs = append(errs, prefixed(fmt.Sprintf("clients[%d]", i), cfg.Clients[i].CheckStorm(cfg.Workload))...)
+	}
+	return errs
+}
+
+// CheckStorm returns that c's storm is about a class that w has not, or nil.
+func (c *Client) CheckStorm(w Workload) []error {
+	if c.Storm == nil {
+		return nil
+	}
+	var features []string
+	for _, class := range w.resolve() {
+		features = append(features, class.Feature)
+	}
+	return prefixed("storm", isOneOf("feature", c.Storm.Feature, features, "class of the workload"))
+}
+
+// choices are whose the requests of a profile's base may be, and those of its parts.
+func (p *Profile) choices(clients []Client, w Workload, classes []Class) []choice {
+	users, kinds := Shares(clients), w.Shares()
+	all := []choice{{clients: newWeights(users, nil), classes: newWeights(kinds, nil)}}
+	for i := range p.Plus {
+		part := &p.Plus[i]
+		all = append(all, choice{
+			clients: newWeights(users, func(i int) bool { return part.has(&clients[i]) }),
+			classes: newWeights(kinds, func(i int) bool { return part.is(&classes[i]) }),
+		})
+	}
+	return all
+}
