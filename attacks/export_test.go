@@ -126,3 +126,6 @@ func (a *Attack) One(ctx context.Context) (*results.Sample, error) {
 	}
 	return (&runner{Attack: a, ctx: ctx}).serve(turn), nil
 }
+
+// Right is right.
+func (g *Golden) Right(answer string) bool { return g.right(answer) }

@@ -78,6 +78,10 @@ func then(s targetstest.Script, steps ...targetstest.Step) targetstest.Script {
 func goodWays() []way {
 	usage := `data: {"choices":[],"usage":{"prompt_tokens":4,"completion_tokens":1}}` + "\n\n"
 	tool := `data: {"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}}]}` + "\n\n"
+	calls := targetstest.Data(`{"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"tool_calls":[{"id":"chatcmpl-tool-1","type":"function","index":0,"function":{"name":"get_weather"}}]},"logprobs":null,"finish_reason":null}]}`)
+	for _, piece := range []string{`{\"city`, `\": \"`, `Oslo\"}`} {
+		calls += targetstest.Data(`{"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"` + piece + `"}}]},"logprobs":null,"finish_reason":null}]}`)
+	}
 	ways := []way{
 		{name: "vLLM", script: send(targetstest.Answer("a", "b"))},
 		{name: "no usage", script: stream(aLine, end)},
@@ -100,6 +104,7 @@ func goodWays() []way {
 		{name: "103 Early Hints first", script: send("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", targetstest.Answer("a"))},
 		{name: "reasoning only", script: stream(strings.ReplaceAll(aLine, "content", "reasoning_content"), end)},
 		{name: "tool call only", script: stream(tool, strings.Replace(end, "stop", "tool_calls", 1))},
+		{name: "tool calls as vLLM streams them", script: send(targetstest.StreamHead, targetstest.Role(), calls, targetstest.Finish("tool_calls"), targetstest.Usage(180, 40), targetstest.Done, targetstest.StreamEnd)},
 		{name: "unknown event and field", script: stream("event: ping\ndata: {}\n\n", "x-trace: 1\n", aLine, end)},
 		{name: "error null", script: stream(strings.Replace(aLine, "{", `{"error":null,`, 1), end)},
 		{name: "trailers", script: send(strings.TrimSuffix(targetstest.Answer("a"), "\r\n") + "X-Sum: 1\r\n\r\n")},
