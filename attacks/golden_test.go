@@ -44,11 +44,11 @@ func TestGoldenValidate(t *testing.T) {
 	}{
 		{attacks.Golden{Ask: "6 * 7?", Answer: "42"}, nil},
 		{attacks.Golden{Ask: "6 * 7?", Contains: "42"}, nil},
-		{attacks.Golden{Ask: "6 * 7?"}, []string{"answer is missing"}},
-		{attacks.Golden{Ask: "6 * 7?", Answer: " \n"}, []string{"answer is missing"}},
-		{attacks.Golden{Ask: "6 * 7?", Answer: "42", Contains: "4"}, []string{"answer and contains"}},
-		{attacks.Golden{Answer: "42"}, []string{"ask is empty"}},
-		{attacks.Golden{Ask: " "}, []string{"ask is empty", "answer is missing"}},
+		{attacks.Golden{Ask: "6 * 7?"}, []string{"has no answer"}},
+		{attacks.Golden{Ask: "6 * 7?", Answer: " \n"}, []string{"has no answer"}},
+		{attacks.Golden{Ask: "6 * 7?", Answer: "42", Contains: "4"}, []string{"has answer and contains"}},
+		{attacks.Golden{Answer: "42"}, []string{"ask is missing"}},
+		{attacks.Golden{Ask: " "}, []string{"ask is missing", "has no answer"}},
 	} {
 		errs := tt.golden.Validate()
 		if len(errs) != len(tt.want) {

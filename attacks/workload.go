@@ -233,21 +233,6 @@ func (t Turns) Validate() []error {
 // maxTurns bounds a conversation, which carries all of itself in each turn.
 const maxTurns = 10_000
 
-// Validate returns what is wrong with g, or nil.
-func (g Golden) Validate() []error {
-	var errs []error
-	if g.Ask == "" {
-		errs = append(errs, errors.New("ask is missing: write the question"))
-	}
-	switch {
-	case g.Answer == "" && g.Contains == "":
-		errs = append(errs, errors.New("has no answer: write answer: 42, which is all of it, or contains: 42"))
-	case g.Answer != "" && g.Contains != "":
-		errs = append(errs, errors.New("has answer and contains: keep one"))
-	}
-	return errs
-}
-
 // prefixed puts where before each of errs.
 func prefixed(where string, errs []error) []error {
 	for i, err := range errs {
