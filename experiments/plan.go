@@ -111,7 +111,7 @@ func Load(name string, text []byte, opts LoadOptions) (*Plan, error) {
 		return nil, d.problems.sort()
 	}
 	d.value(root, "", reflect.ValueOf(plan).Elem())
-	c := checker{plan: plan, decoder: d, judging: opts.judging, totals: map[results.Phase]float64{}}
+	c := checker{plan: plan, decoder: d, judging: opts.judging, loads: map[results.Phase][]attacks.Portion{}}
 	c.check()
 	if opts.judging {
 		d.problems = slices.DeleteFunc(d.problems, func(p Problem) bool {

@@ -18,7 +18,7 @@ type checker struct {
 	plan     *Plan
 	judging  bool // only fill in defaults
 	warnings Problems
-	totals   map[results.Phase]float64 // requests of each phase, once somebody has asked
+	loads    map[results.Phase][]attacks.Portion // of each phase, once somebody has asked
 }
 
 func (c *checker) check() {
@@ -43,6 +43,7 @@ func (c *checker) check() {
 	c.claims()
 	c.labels()
 	c.traces()
+	c.behaviour()
 	if len(c.problems) == 0 {
 		c.enough()
 		c.ratios()
@@ -268,38 +269,6 @@ func orKnown(word string, candidates []string) string {
 		return ": nothing in the file sets it"
 	}
 	return "; there are " + strings.Join(candidates, ", ")
-}
-
-// known gives the labels that samples may have, and their values where the file fixes them; nil: any.
-func (c *checker) known() map[string][]string {
-	known := map[string][]string{}
-	tiers := []string{}
-	for _, client := range c.plan.Attack.Clients {
-		if client.Tier != "" && !slices.Contains(tiers, client.Tier) {
-			tiers = append(tiers, client.Tier)
-		}
-	}
-	known["tier"] = tiers
-	switch {
-	case c.plan.Stack.Reference != nil:
-		roles, _ := c.plan.Stack.Roles()
-		known["region"], known["replica"] = c.regions(), roles["gpu"] // a replica is named like its GPU
-	case c.plan.Stack.Attach != "": // it may be any stack
-		known["region"], known["replica"] = nil, nil
-	}
-	told := map[string]bool{} // by a response header
-	for _, key := range slices.Sorted(maps.Keys(c.plan.Stack.Endpoints)) {
-		for name, label := range c.plan.Stack.Endpoints[key].Labels {
-			told[name] = told[name] || label.Header != ""
-			known[name] = append(known[name], label.Value)
-		}
-	}
-	for name := range told {
-		if told[name] {
-			known[name] = nil
-		}
-	}
-	return known
 }
 
 // regions of the reference stack.

@@ -17,18 +17,16 @@ var (
 // secrets refuses those that are written out: plan, log and journal never hold one. No message repeats one.
 func (c *checker) secrets() {
 	for i, client := range c.plan.Attack.Clients {
-		c.secretKey(fmt.Sprintf("attack.clients[%d].key", i), client.Key)
+		path := fmt.Sprintf("attack.clients[%d]", i)
+		c.secretKey(path+".key", client.Key)
+		c.secretHeaders(path, client.Headers)
 	}
 	stack := c.plan.Stack
 	for name, endpoint := range stack.Endpoints {
 		path := join("stack.endpoints", name)
 		c.secretKey(join(path, "key"), endpoint.Key)
 		c.secretURL(join(path, "url"), endpoint.URL, "write key: ${NAME}, or headers")
-		for header, value := range endpoint.Headers {
-			if secretHeader(header) && !headerReference.MatchString(value) {
-				c.atPath(join(join(path, "headers"), header), "holds a secret: put it into an environment variable and write ${NAME}, or Bearer ${NAME}")
-			}
-		}
+		c.secretHeaders(path, endpoint.Headers)
 	}
 	for name, page := range stack.Metrics {
 		path := join("stack.metrics", name)
@@ -50,6 +48,15 @@ const noSecret = "leave it out, and let failwhale reach it without"
 func (c *checker) secretKey(path, value string) {
 	if value != "" && !reference.MatchString(value) && c.fine(path) {
 		c.atPath(path, "is written out: put it into an environment variable and write ${NAME}")
+	}
+}
+
+// secretHeaders refuses those of whatever is at path.
+func (c *checker) secretHeaders(path string, headers map[string]string) {
+	for header, value := range headers {
+		if secretHeader(header) && !headerReference.MatchString(value) {
+			c.atPath(join(join(path, "headers"), header), "holds a secret: put it into an environment variable and write ${NAME}, or Bearer ${NAME}")
+		}
 	}
 }
 

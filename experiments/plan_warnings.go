@@ -3,9 +3,7 @@ package experiments
 import (
 	"fmt"
 	"math"
-	"slices"
 
-	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/results"
 )
 
@@ -88,7 +86,7 @@ func (c *checker) enoughIn(path string, h Claim, p results.Phase, role string) {
 		return
 	}
 	c.warn(path, "will likely stay undecided: %s%s will have about %.0f samples for it and it takes %d: lengthen phases.%s to %s or raise the rate",
-		p, role, math.Floor(have), need, p, c.lengthFor(need, have, p))
+		p, role, math.Floor(have+1e-6), need, p, c.lengthFor(need, have, p))
 }
 
 // lengthFor is how long p had to be for need samples.
@@ -98,62 +96,4 @@ func (c *checker) lengthFor(need int, have float64, p results.Phase) string {
 	}
 	seconds := c.plan.Phases.Of(p).Limit().Seconds() * float64(need) / have
 	return fmt.Sprintf("%.0fs", math.Ceil(seconds))
-}
-
-// expected is how many requests of one phase a condition will be judged by, on average.
-func (c *checker) expected(cond Condition, p results.Phase) float64 {
-	length := c.plan.Phases.Of(p)
-	total := c.due(p)
-	if u := length.Until; u.Samples > 0 {
-		if part := c.part(u.Labels); part > 0 {
-			total = min(total, float64(u.Samples)/part)
-		}
-	}
-	if math.IsInf(total, 1) {
-		return total
-	}
-	part := c.part(cond.Metric.Labels)
-	switch cond.Worst {
-	case "tier":
-		least := 1.0
-		for _, client := range c.plan.Attack.Clients {
-			least = min(least, c.part(results.Labels{"tier": client.Tier}))
-		}
-		part *= least
-	case "region":
-		if c.plan.Stack.Reference != nil {
-			part /= float64(len(c.regions()))
-		}
-	}
-	return total * part
-}
-
-// due is how many requests a phase has, on average. +Inf: nobody knows.
-func (c *checker) due(p results.Phase) float64 {
-	if n, known := c.totals[p]; known {
-		return n
-	}
-	n, err := c.plan.Attack.Profile.Expected(p, c.plan.Seed, c.plan.Phases.Of(p).Limit())
-	if err != nil || c.plan.Attack.Profile.Closed() {
-		n = math.Inf(1)
-	}
-	c.totals[p] = n
-	return n
-}
-
-// part is the share of all requests that labels select, as far as the plan tells; else 1.
-func (c *checker) part(labels results.Labels) float64 {
-	part := 1.0
-	if tier, ok := labels["tier"]; ok {
-		part = 0
-		for i, share := range attacks.Shares(c.plan.Attack.Clients) {
-			if c.plan.Attack.Clients[i].Tier == tier {
-				part += share
-			}
-		}
-	}
-	if region, ok := labels["region"]; ok && c.plan.Stack.Reference != nil && slices.Contains(c.regions(), region) {
-		part /= float64(len(c.regions()))
-	}
-	return part
 }

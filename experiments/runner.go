@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -161,19 +162,28 @@ func (r *Runner) begin(log results.Sink) (*execution, error) {
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := r.Stack.Endpoint(r.Plan.Attack.Endpoint)
+	cfg, err := r.config(clock)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
-	x, err := r.aim(clock, attacks.Config{
-		Endpoint: endpoint,
-		Profile:  r.Plan.Attack.Profile, Workload: r.Plan.Attack.Workload, Clients: r.Plan.Attack.Clients,
-		Seed: r.Plan.Seed, Run: nonceRun(r.run(), clock.Started()), LookupEnv: r.LookupEnv,
-	}, r.Stack.Handle().Metrics, log)
+	x, err := r.aim(clock, cfg, r.Stack.Handle().Metrics, log)
 	if err != nil {
 		return nil, err
 	}
 	return x, x.rec.Add(results.Record{Header: header})
+}
+
+// config is what the plan's attack puts on the stack's endpoints.
+func (r *Runner) config(clock results.Clock) (attacks.Config, error) {
+	a := r.Plan.Attack
+	name, endpoint, err := r.Stack.Endpoint(a.Endpoint)
+	others := maps.Clone(r.Stack.Handle().Endpoints)
+	delete(others, name)
+	return attacks.Config{
+		Endpoint: endpoint, Name: name, Others: others,
+		Profile: a.Profile, Workload: a.Workload, Clients: a.Clients, Budget: a.Budget,
+		Seed: r.Plan.Seed, Run: nonceRun(r.run(), clock.Started()), LookupEnv: r.LookupEnv,
+	}, err
 }
 
 // aim joins an attack with those who look at it, the log, the judge and the progress line, and with what is read

@@ -1,6 +1,7 @@
 package experiments_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,9 @@ type bench struct {
 	dir, config string
 	url         string
 	kinds       []faults.Kind
-	hangs       bool // the first request, for as long as its client waits
+	hangs       bool   // the first request, for as long as its client waits
+	more        string // endpoints, as lines of YAML
+	attack      string // beside the profile
 }
 
 const goodConfig = `{"serve": true, "note": "as it was"}`
@@ -96,10 +99,12 @@ func (b *bench) run(ctx context.Context, t *testing.T, rest string, progress fun
 	text := fmt.Sprintf(`
 experiment: bench
 stack:
-  endpoints: {server: {url: %q}}
+  endpoints:
+    server: {url: %q}
+%s
   stores: {config: {file: %q}}
-attack: {profile: {constant: {rate: 50/s}}, clients: [{deadline: 10s}]}
-%s`, b.url, b.config, rest)
+attack: {profile: {constant: {rate: 50/s}}, %s}
+%s`, b.url, b.more, b.config, cmp.Or(b.attack, "clients: [{deadline: 10s}]"), rest)
 	plan, err := experiments.Load("bench.yaml", []byte(text), experiments.LoadOptions{Kinds: b.kinds})
 	if err != nil {
 		t.Fatal(err)

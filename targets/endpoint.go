@@ -7,17 +7,15 @@ import (
 	"strings"
 )
 
-// Endpoint returns the front door of this name; an empty name means the only one.
-func (s *Stack) Endpoint(name string) (Endpoint, error) {
+// Endpoint returns the front door of this name, and what it is called; an empty name means the only one.
+func (s *Stack) Endpoint(name string) (string, Endpoint, error) {
 	if name != "" {
-		return role("endpoint", s.handle.Endpoints, name)
+		e, err := role("endpoint", s.handle.Endpoints, name)
+		return name, e, err
 	}
-	if len(s.handle.Endpoints) != 1 {
-		names := slices.Sorted(maps.Keys(s.handle.Endpoints))
-		return Endpoint{}, fmt.Errorf("the stack has %d endpoints: set attack.endpoint to one of [%s]", len(names), strings.Join(names, " "))
+	names := slices.Sorted(maps.Keys(s.handle.Endpoints))
+	if len(names) != 1 {
+		return "", Endpoint{}, fmt.Errorf("the stack has %d endpoints: set attack.endpoint to one of [%s]", len(names), strings.Join(names, " "))
 	}
-	for _, e := range s.handle.Endpoints {
-		return e, nil
-	}
-	return Endpoint{}, nil // not reached
+	return names[0], s.handle.Endpoints[names[0]], nil
 }

@@ -1,0 +1,67 @@
+package experiments_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/failwhale/failwhale/results"
+)
+
+// How many samples a claim will have goes by the shares of clients and classes, by the parts of the profile that are
+// of some of them alone, and by the turns of conversations.
+func TestLoadCountsTheSamplesOfUsers(t *testing.T) {
+	const users = `experiment: users
+stack: {reference: {}}
+attack:
+  profile: {constant: {rate: 100/s}, plus: [{constant: {rate: 2/s}, tenant: rare}]}
+  workload:
+    - {feature: chat, share: 98%, prompt_tokens: 64, output_tokens: 50}
+    - {feature: talk, share: 2%, prompt_tokens: 64, output_tokens: 50, turns: {count: 4}, models: {small: 10%, large: 90%}}
+  clients: [{tenant: most}, {tenant: rare, share: 1%}]
+phases: {warmup: 0s, baseline: 10s, fault: 10s}
+hypotheses: ['CLAIM']
+`
+	for claim, want := range map[string]string{
+		`success >= 99% during baseline`: "",
+		// 1,020 begin, and 2% of them have four turns: 1,000 and 81.6 are 1,081.2; a hundredth of 1,000 and all of 20, each 1.06 turns.
+		`success{tenant="rare"} >= 99% during baseline`:                 "about 31 samples",
+		`worst(tenant, success) >= 99% during baseline`:                 "about 31 samples",
+		`success{feature="talk"} >= 99% during baseline`:                "about 81 samples",
+		`success{feature="talk", model="small"} >= 99% during baseline`: "about 8 samples",
+		`success{feature="talk", tenant="rare"} >= 99% during baseline`: "about 2 samples",
+		`worst(feature, success{model="large"}) >= 99% during baseline`: "about 0 samples",
+	} {
+		warnings := load(t, strings.Replace(users, "CLAIM", claim, 1)).Warnings
+		if len(warnings) > 0 != (want != "") || want != "" && !strings.Contains(warnings[0].Text, want) {
+			t.Errorf("Load with %s warns %v; want %q", claim, warnings, want)
+		}
+	}
+}
+
+// Clients of a plan find the stack's other endpoints by their names, and samples say which one served.
+func TestRunnerLetsClientsFailOver(t *testing.T) {
+	t.Parallel()
+	b, backup := newBench(t), newBench(t)
+	b.more = "    backup: {url: " + backup.url + "}\n"
+	b.attack = "endpoint: server, clients: [{deadline: 10s, failover: {to: [backup]}}]"
+	rep, err := b.run(t.Context(), t, shortPhases+`
+faults: [{config.push: {id: cfg, store: config, set: {serve: false}, ttl: 30s}}]
+hypotheses: [success >= 90% during fault]
+`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tooSlow(t, rep)
+	if rep.Exit != results.ExitHeld {
+		t.Errorf("Run() = exit %d, %s; want 0: the other endpoint served", rep.Exit, rep.Why)
+	}
+	by := map[string]int{}
+	for _, s := range rep.Slices {
+		if s.Label == "endpoint" {
+			by[s.Value] += s.Requests
+		}
+	}
+	if by["server"] == 0 || by["backup"] == 0 {
+		t.Errorf("requests by endpoint = %v; want some of server and some of backup", by)
+	}
+}

@@ -1,0 +1,155 @@
+package experiments
+
+import (
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/results"
+)
+
+// known gives the labels that samples may have, and their values where the file fixes them; nil: any.
+func (c *checker) known() map[string][]string {
+	known := map[string][]string{"tier": {}}
+	add := func(name, value string) {
+		if value != "" && !slices.Contains(known[name], value) {
+			known[name] = append(known[name], value)
+		}
+	}
+	for _, client := range c.plan.Attack.Clients {
+		add("tier", client.Tier)
+		add("tenant", client.Tenant)
+		add("home", client.Home)
+	}
+	for _, feature := range c.plan.Attack.Workload.Features() {
+		add("feature", feature)
+	}
+	for _, class := range c.plan.Attack.Workload {
+		for _, model := range slices.Sorted(maps.Keys(class.Models)) {
+			add("model", model)
+		}
+	}
+	c.knownFailovers(known, add)
+	switch {
+	case c.plan.Stack.Reference != nil:
+		roles, _ := c.plan.Stack.Roles()
+		known["region"], known["replica"] = c.regions(), roles["gpu"] // a replica is named like its GPU
+	case c.plan.Stack.Attach != "": // it may be any stack
+		known["region"], known["replica"] = nil, nil
+	}
+	told := map[string]bool{} // by a response header
+	for _, key := range slices.Sorted(maps.Keys(c.plan.Stack.Endpoints)) {
+		for name, label := range c.plan.Stack.Endpoints[key].Labels {
+			told[name] = told[name] || label.Header != ""
+			add(name, label.Value)
+		}
+	}
+	for name := range told {
+		if told[name] {
+			known[name] = nil
+		}
+	}
+	return known
+}
+
+// knownFailovers adds the endpoints that samples name: only those of clients that fail over.
+func (c *checker) knownFailovers(known map[string][]string, add func(name, value string)) {
+	for _, client := range c.plan.Attack.Clients {
+		if client.Failover == nil {
+			continue
+		}
+		for _, name := range append([]string{c.front()}, client.Failover.To...) {
+			add("endpoint", name)
+		}
+		if c.front() == "" { // an attached stack's
+			known["endpoint"] = nil
+			return
+		}
+	}
+}
+
+// expected is how many requests of one phase a condition will be judged by, on average.
+func (c *checker) expected(cond Condition, p results.Phase) float64 {
+	length := c.plan.Phases.Of(p)
+	total := c.due(p)
+	if u := length.Until; u.Samples > 0 {
+		if part := c.part(p, u.Labels); part > 0 {
+			total = min(total, float64(u.Samples)/part)
+		}
+	}
+	if math.IsInf(total, 1) {
+		return total
+	}
+	labels := cond.Metric.Labels
+	part := c.part(p, labels)
+	switch {
+	case cond.Worst == "":
+	case cond.Worst == "region" && c.plan.Stack.Reference != nil:
+		part /= float64(len(c.regions()))
+	default:
+		for _, value := range c.known()[cond.Worst] {
+			one := maps.Clone(labels)
+			if one == nil {
+				one = results.Labels{}
+			}
+			one[cond.Worst] = value
+			part = min(part, c.part(p, one))
+		}
+	}
+	return total * part
+}
+
+// portions are those of a phase's requests, or nil where nobody knows.
+func (c *checker) portions(p results.Phase) []attacks.Portion {
+	if all, known := c.loads[p]; known {
+		return all
+	}
+	cfg := attacks.Config{
+		Profile: c.plan.Attack.Profile, Workload: c.plan.Attack.Workload, Clients: c.plan.Attack.Clients, Seed: c.plan.Seed,
+	}
+	all, err := cfg.Portions(p, c.plan.Phases.Of(p).Limit())
+	if err != nil {
+		all = nil
+	}
+	c.loads[p] = all
+	return all
+}
+
+// due is how many requests a phase has, on average. +Inf: nobody knows.
+func (c *checker) due(p results.Phase) float64 {
+	all := c.portions(p)
+	if all == nil || c.plan.Attack.Profile.Closed() {
+		return math.Inf(1)
+	}
+	return requests(all, nil)
+}
+
+// part is the share of a phase's requests that labels select, as far as the plan tells; else 1.
+func (c *checker) part(p results.Phase, labels results.Labels) float64 {
+	part := 1.0
+	if region, ok := labels["region"]; ok && c.plan.Stack.Reference != nil && slices.Contains(c.regions(), region) {
+		part /= float64(len(c.regions()))
+	}
+	ours := maps.Clone(labels)
+	maps.DeleteFunc(ours, func(name, _ string) bool { return !slices.Contains(usersLabels(), name) })
+	all := c.portions(p)
+	if whole := requests(all, nil); whole > 0 && len(ours) > 0 {
+		part *= requests(all, ours) / whole
+	}
+	return part
+}
+
+// usersLabels are those that the load gives its requests.
+func usersLabels() []string { return []string{"tier", "tenant", "home", "feature", "model"} }
+
+// requests counts those that labels select.
+func requests(all []attacks.Portion, labels results.Labels) float64 {
+	n := 0.0
+	for _, one := range all {
+		if one.Labels.Match(labels) {
+			n += one.Requests
+		}
+	}
+	return n
+}
