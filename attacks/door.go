@@ -38,7 +38,6 @@ func (cfg *Config) newDoor(name string, e targets.Endpoint, clients []Client) (*
 	d := &door{name: name, model: cmp.Or(e.Model, "default"), labels: e.Labels}
 	roots, err := trust(e.CA)
 	errs := []error{err}
-	var shared *pool
 	for i, class := range cfg.Workload.resolve() {
 		rt, u, err := cfg.newRoute(&e, d.model, &class, clients)
 		if !slices.ContainsFunc(errs, func(e error) bool { return e != nil && err != nil && e.Error() == err.Error() }) {
@@ -49,12 +48,8 @@ func (cfg *Config) newDoor(name string, e targets.Endpoint, clients []Client) (*
 		}
 		if d.routes = append(d.routes, rt); i == 0 {
 			d.url = u.String()
-			shared = newPool(u, roots, cfg.Clock, newDialer().DialContext)
-			shared.proxy = proxyNote(u.Scheme, cfg.LookupEnv)
+			d.pools = cfg.newPools(u, roots, clients)
 		}
-	}
-	for range clients {
-		d.pools = append(d.pools, shared)
 	}
 	return d, errors.Join(errs...)
 }

@@ -54,7 +54,7 @@ func (b *buffers) putLines(r *bufio.Reader) {
 // newFeed reads what comes through tap.
 func newFeed(t *tap, free *buffers) *feed {
 	f := &feed{tap: t, buffers: free}
-	if sys, ok := t.sock.Conn.(syscall.Conn); ok && canPark && t.conn == net.Conn(t.sock) {
+	if sys, ok := t.sock.Conn.(syscall.Conn); ok && canPark && t.pace == nil && t.conn == net.Conn(t.sock) {
 		if raw, err := sys.SyscallConn(); err == nil {
 			f.raw, f.onData = raw, f.readNow
 		}

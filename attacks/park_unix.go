@@ -29,3 +29,8 @@ func readFD(fd uintptr, p []byte) (n int, again bool, err error) {
 		return n, false, nil
 	}
 }
+
+// limitBuffer has the kernel keep no more than about so many bytes that came and were not read.
+func limitBuffer(fd uintptr, size int) error {
+	return os.NewSyscallError("setsockopt", syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, size))
+}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"github.com/failwhale/failwhale/results"
 )
 
@@ -59,6 +61,8 @@ type pool struct {
 	proxy string // what to say of a proxy variable that is set; or ""
 
 	buffers *buffers
+	wire    wire
+	mux     *mux // of HTTP/2; nil: it is HTTP/1.1
 
 	mu     sync.Mutex
 	idle   []*link
@@ -68,12 +72,25 @@ type pool struct {
 	goneAt time.Duration // when the last of them was
 }
 
+// A wire is how clients connect: those of one wire share a pool.
+type wire struct {
+	http2 bool
+	read  ByteRate
+	most  int // requests of a connection; 0: as many as it serves
+}
+
+// wire is that of c.
+func (c *Client) wire() wire {
+	return wire{http2: c.HTTP2, read: c.Read, most: c.RequestsPerConnection}
+}
+
 // A link is one connection and the state of HTTP/1.1 on it. One request has it at a time.
 type link struct {
 	sock   *socket
 	tap    *tap          // over it
 	in     *feed         // over tap
 	below  *feed         // under TLS; nil: there is none
+	pace   *pace         // of the lower one of the two; nil: it is not slow
 	window time.Duration // see stale
 	uses   int
 	born   time.Duration
@@ -85,16 +102,37 @@ type tlsError struct{ error }
 
 func (e tlsError) Unwrap() error { return e.error }
 
-func newPool(u *url.URL, roots *tls.Config, clock results.Clock, dial dialFunc) *pool {
+// newPools makes the pool of each client.
+func (cfg *Config) newPools(u *url.URL, roots *tls.Config, clients []Client) []*pool {
+	all := make([]*pool, len(clients))
+	shared := map[wire]*pool{}
+	for i := range clients {
+		w := clients[i].wire()
+		if shared[w] == nil {
+			shared[w] = newPool(u, roots, cfg.Clock, w)
+			shared[w].proxy = proxyNote(u.Scheme, cfg.LookupEnv)
+		}
+		all[i] = shared[w]
+	}
+	return all
+}
+
+func newPool(u *url.URL, roots *tls.Config, clock results.Clock, w wire) *pool {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	p := &pool{dial: dial, addr: net.JoinHostPort(u.Hostname(), port), clock: clock, buffers: &buffers{}}
+	p := &pool{dial: newDialer(w).DialContext, addr: net.JoinHostPort(u.Hostname(), port), clock: clock, buffers: &buffers{}, wire: w}
 	if u.Scheme == "https" {
 		p.tls = roots.Clone()
 		p.tls.ServerName = u.Hostname()
 		p.tls.NextProtos = []string{"http/1.1"}
+	}
+	if w.http2 {
+		p.mux = newMux(p)
+		if p.tls != nil {
+			p.tls.NextProtos = []string{http2.NextProtoTLS}
+		}
 	}
 	return p
 }
@@ -137,7 +175,7 @@ func (p *pool) put(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.kept = p.kept || l.uses > 1
-	if p.closed || p.gone >= neverKept {
+	if p.closed || p.gone >= neverKept || p.wire.most > 0 && l.uses >= p.wire.most {
 		l.close()
 		return
 	}
@@ -169,9 +207,12 @@ func (p *pool) drop() {
 // close ends the idle connections, and those that are still to come back.
 func (p *pool) close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closed = true
 	p.drop()
+	p.mu.Unlock()
+	if p.mux != nil {
+		p.mux.close()
+	}
 }
 
 func (p *pool) connect(ctx context.Context) (*link, error) {
@@ -186,29 +227,51 @@ func (p *pool) connect(ctx context.Context) (*link, error) {
 	}
 	l := &link{sock: &socket{Conn: conn, clock: p.clock}, born: p.clock.Now()}
 	l.window = windowOf(l.born - time.Duration(began.Load()))
+	if p.mux == nil { // else each stream has its own
+		l.pace = newPace(p.wire.read, p.clock)
+	}
 	l.tap = &tap{conn: l.sock, sock: l.sock}
 	if p.tls != nil {
-		l.below = newFeed(&tap{conn: l.sock, sock: l.sock, room: math.MaxInt64}, p.buffers)
-		secure := tls.Client(&fedConn{l.sock, l.below}, p.tls)
-		if err := secure.HandshakeContext(ctx); err != nil {
+		if err := p.secure(ctx, l); err != nil {
 			return nil, tlsError{fmt.Errorf("make TLS: %w", errors.Join(err, l.sock.Close()))}
 		}
-		l.tap.conn = secure
+	} else {
+		l.tap.pace = l.pace
 	}
 	l.in = newFeed(l.tap, p.buffers)
 	return l, nil
 }
 
+// secure makes TLS over a connection. A slow reader is slow below it, where its reads are stamped.
+func (p *pool) secure(ctx context.Context, l *link) error {
+	l.below = newFeed(&tap{conn: l.sock, sock: l.sock, room: math.MaxInt64, pace: l.pace}, p.buffers)
+	secure := tls.Client(&fedConn{l.sock, l.below}, p.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	if chosen := secure.ConnectionState().NegotiatedProtocol; p.mux != nil && chosen != http2.NextProtoTLS {
+		return fmt.Errorf("the server does not speak HTTP/2 (by ALPN it chose %q): leave http2 out", chosen)
+	}
+	l.tap.conn = secure
+	return nil
+}
+
 // A dialMark is the context's key to what newDialer calls.
 type dialMark struct{}
 
-// newDialer returns a dialer that tells connect when it begins with an address, after the lookup of its name.
-func newDialer() *net.Dialer {
-	return &net.Dialer{ControlContext: func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
+// newDialer returns a dialer that tells connect when it begins with an address, after the lookup of its name. The
+// kernel keeps little for a slow reader, so that the server feels it; over HTTP/2 a stream's window does that.
+func newDialer(w wire) *net.Dialer {
+	return &net.Dialer{ControlContext: func(ctx context.Context, _, _ string, raw syscall.RawConn) error {
+		var err error
+		if w.read > 0 && !w.http2 {
+			failed := raw.Control(func(fd uintptr) { err = limitBuffer(fd, slowBuffer) })
+			err = errors.Join(err, failed)
+		}
 		if mark, ok := ctx.Value(dialMark{}).(func()); ok {
 			mark()
 		}
-		return nil
+		return err
 	}}
 }
 

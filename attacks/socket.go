@@ -19,7 +19,7 @@ import (
 // Stamps say when the bytes of an answer came from the kernel. One goroutine reads that answer; only last may
 // be read by others.
 type stamps struct {
-	last  atomic.Int64 // when bytes came last, since the start of the run
+	last  atomic.Int64 // when bytes came last, since the start of the run; or until when a slow reader takes none
 	reads int          // reads that brought bytes, ever
 }
 
@@ -45,6 +45,16 @@ func (s *socket) stamp() {
 	s.last.Store(int64(s.clock.Now()))
 }
 
+// hold says that nothing is taken before then, so that nobody takes it for silence.
+func (s *stamps) hold(until time.Duration) {
+	for {
+		last := s.last.Load()
+		if last >= int64(until) || s.last.CompareAndSwap(last, int64(until)) {
+			return
+		}
+	}
+}
+
 // A tap is what HTTP reads from and writes to: the connection, after TLS took out what is its own.
 // What became of a request is judged here. Below it the handshake's tickets would pass for the first
 // byte of a response, and the record by which a server closes TLS in order for a piece of one.
@@ -52,6 +62,7 @@ type tap struct {
 	conn net.Conn // sock, or TLS over it
 	sock *socket
 	room int64 // bytes that may still be read: it bounds a head
+	pace *pace // of a slow reader; nil: it takes all there is
 
 	first    time.Duration // when the current request's first byte came; 0: not yet
 	began    time.Duration // when its write began
@@ -68,7 +79,15 @@ func (t *tap) Read(p []byte) (int, error) {
 	if t.room <= 0 {
 		return 0, errHeadTooLong
 	}
-	n, err := t.conn.Read(p[:min(int64(len(p)), t.room)])
+	p = p[:min(int64(len(p)), t.room)]
+	if t.pace != nil {
+		t.pace.wait(&t.sock.stamps)
+		p = p[:min(len(p), t.pace.portion())]
+	}
+	n, err := t.conn.Read(p)
+	if t.pace != nil {
+		t.pace.took(n)
+	}
 	t.count(n, err)
 	return n, err
 }

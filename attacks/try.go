@@ -63,27 +63,35 @@ func (r *runner) attempt(ctx context.Context, turn *turn, d *door, arrived func(
 	watch := watchIdle(client.Idle, r.clock, cancel)
 	defer watch.stop()
 	defer t.listen(turn, client, arrived, cancel)()
-	pool := d.pools[turn.client]
+	if pool := d.pools[turn.client]; pool.mux != nil {
+		r.overHTTP2(ctx, t, turn, pool.mux, watch)
+	} else {
+		r.overHTTP1(ctx, t, turn, pool, watch)
+	}
+	t.done = r.clock.Now()
+	return t
+}
+
+// overHTTP1 makes a try by a connection that nobody else uses meanwhile.
+func (r *runner) overHTTP1(ctx context.Context, t *try, turn *turn, pool *pool, watch *idleWatch) {
 	for fresh := turn.fresh; ; fresh = true {
 		l, err := pool.get(ctx, fresh)
 		if err != nil {
 			r.failConnect(ctx, t, err)
-			break
+			return
 		}
 		watch.stamps.Store(&l.sock.stamps)
-		if r.exchange(ctx, t, turn, d, l) {
+		if r.exchange(ctx, t, turn, t.door, l) {
 			pool.put(l)
-			break
+			return
 		}
 		if t.status != 0 || ctx.Err() != nil || fresh || !l.stale() {
-			break
+			return
 		}
 		pool.lost(l)
 		t.reconnects++
 		t.outcome, t.err = results.Unknown, "" // those of the connection, not of the request
 	}
-	t.done = r.clock.Now()
-	return t
 }
 
 // exchange runs the turn on a connection. It returns true if the connection can
@@ -97,11 +105,8 @@ func (r *runner) exchange(ctx context.Context, t *try, turn *turn, d *door, l *l
 	}()
 	unhook := context.AfterFunc(ctx, l.interrupt)
 	t.lost = func(ctx context.Context, err error) { t.failIO(ctx, l.tap, err) }
-	request, err := r.requestAt(turn, d)
-	if err != nil {
-		err = fmt.Errorf("write request %d for %s: %w", turn.index, d.name, err)
-		t.fail(results.Cancelled, "%v", err)
-		r.fail(err)
+	request, ok := r.requestFor(t, turn)
+	if !ok {
 		return false
 	}
 	l.tap.send(request)
@@ -119,8 +124,21 @@ func (r *runner) exchange(ctx context.Context, t *try, turn *turn, d *door, l *l
 		return false
 	}
 	t.firstByte = l.tap.first
+	l.pace.begin(ctx.Done())
+	defer l.pace.end()
 	err = r.receive(ctx, t, turn, d, resp, newBody(resp, l.in), &l.sock.stamps)
 	return unhook() && err == nil && !resp.Close && l.tap.settled() && l.tap.failure == nil && l.drained()
+}
+
+// requestFor is a turn as it goes over the wire to the door of its try. That it cannot be written ends the attack.
+func (r *runner) requestFor(t *try, turn *turn) (request []byte, ok bool) {
+	request, err := r.requestAt(turn, t.door)
+	if err != nil {
+		err = fmt.Errorf("write request %d for %s: %w", turn.index, t.door.name, err)
+		t.fail(results.Cancelled, "%v", err)
+		r.fail(err)
+	}
+	return request, err == nil
 }
 
 // receive reads a response to its end, by whatever wire it comes, and classifies the try. The error is why reading
@@ -175,16 +193,24 @@ func (t *try) failIO(ctx context.Context, tap *tap, err error) {
 	case t.failCause(ctx):
 	case tap.failure == nil:
 		t.fail(results.Malformed, "read response: %v", err)
-	case ended(tap.failure) && t.status == 0 && tap.first == 0:
+	default:
+		t.failNetwork(tap.failure, t.status == 0 && tap.first == 0)
+	}
+}
+
+// failNetwork classifies by how the connection failed. unanswered: nothing of a response had come.
+func (t *try) failNetwork(failure error, unanswered bool) {
+	switch {
+	case ended(failure) && unanswered:
 		t.fail(results.Reset, "connection was closed before a response")
-	case ended(tap.failure):
+	case ended(failure):
 		t.fail(results.Reset, "connection was closed inside the response")
-	case brokeTLS(tap.failure):
-		t.fail(results.TLS, "%v", tap.failure)
-	case errors.Is(tap.failure, syscall.ECONNRESET), errors.Is(tap.failure, syscall.EPIPE):
+	case brokeTLS(failure):
+		t.fail(results.TLS, "%v", failure)
+	case errors.Is(failure, syscall.ECONNRESET), errors.Is(failure, syscall.EPIPE):
 		t.fail(results.Reset, "connection was reset")
 	default:
-		t.fail(results.Reset, "%v", tap.failure)
+		t.fail(results.Reset, "%v", failure)
 	}
 }
 

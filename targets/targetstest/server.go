@@ -41,7 +41,8 @@ func InTurn(scripts ...Script) Handler {
 // A Server listens on loopback and plays scripts. It is safe for concurrent use.
 type Server struct {
 	handle   Handler
-	listener net.Listener // nil: a Server of NewPipe
+	talk     func(conn net.Conn, n int) // instead of HTTP/1.1; nil: that
+	listener net.Listener               // nil: a Server of NewPipe
 	ctx      context.Context
 	stop     context.CancelFunc
 	wg       sync.WaitGroup
@@ -208,6 +209,10 @@ func (s *Server) serve(conn net.Conn, n int) {
 		s.ended++
 	}()
 	defer context.AfterFunc(s.ctx, hangUp)()
+	if s.talk != nil {
+		s.talk(conn, n)
+		return
+	}
 	in := bufio.NewReader(conn)
 	for {
 		r, err := http.ReadRequest(in)

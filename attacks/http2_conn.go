@@ -1,0 +1,736 @@
+package attacks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/failwhale/failwhale/results"
+)
+
+const (
+	// frameSize is the most content of a frame, ours and theirs: the least that both sides must take (RFC 9113, 4.2).
+	frameSize = 16 << 10
+	// initialWindow is what may be sent before anything is said about it (6.9.2); maxSendWindow, the most ever (6.9.1).
+	initialWindow = 1<<16 - 1
+	maxSendWindow = 1<<31 - 1
+	// tableSize is the most of an HPACK table (RFC 7541).
+	tableSize = 4 << 10
+	// lastStream is the last id of a stream that a client may open.
+	lastStream = 1<<31 - 1
+	// maxDebug is how much of what a GOAWAY says is kept.
+	maxDebug = 200
+	// lastWords is how long a connection is read that cannot be written any more.
+	lastWords = time.Second
+)
+
+// A conn2 is one HTTP/2 connection, with a goroutine that reads and stamps, and one that writes: what the server wants
+// at once is queued and never waited for, or both sides could wait for each other.
+type conn2 struct {
+	mux   *mux
+	link  *link
+	clock results.Clock
+	in    *http2.Framer // of the reading goroutine alone
+
+	mu      sync.Mutex
+	wake    *sync.Cond // of the writing goroutine
+	unsent  []byte     // frames in order; bodies are cut into frames by whoever writes
+	out     *http2.Framer
+	hpack   *hpack.Encoder
+	block   []byte
+	streams map[uint32]*stream2 // those that are open
+	senders []*stream2          // of them, those with a body to write, in turn
+	nextID  uint32
+	active  int // places taken
+	begun   int // and ever
+	idleAt  time.Duration
+	settled bool  // the server's SETTINGS came
+	served  bool  // a response came
+	limit   int   // of streams at a time
+	first   int64 // the window that a stream begins with
+	window  int64 // of what the server takes of all bodies
+	room    int64 // of what it may send of all answers
+	owed    int   // bytes taken that it has not been told of
+	last    bool  // no stream begins any more
+	goAway  string
+	doubted time.Duration // when a ping asked whether it is there
+	unsaid  error         // of a write that failed
+	fate    error         // why it ended; nil: it has not
+}
+
+// appender appends what is written.
+type appender []byte
+
+// Write appends.
+func (a *appender) Write(p []byte) (int, error) {
+	*a = append(*a, p...)
+	return len(p), nil
+}
+
+func newConn2(m *mux, l *link) *conn2 {
+	c := &conn2{
+		mux: m, link: l, clock: m.pool.clock, streams: map[uint32]*stream2{}, nextID: 1, limit: assumedStreams,
+		first: initialWindow, window: initialWindow, room: connWindow,
+	}
+	l.tap.unbound()
+	c.wake = sync.NewCond(&c.mu)
+	c.in = http2.NewFramer(nil, l.in)
+	c.in.SetReuseFrames()
+	c.in.SetMaxReadFrameSize(frameSize)
+	c.in.ReadMetaHeaders = hpack.NewDecoder(tableSize, nil)
+	c.in.MaxHeaderListSize = maxHeaderList
+	c.out = http2.NewFramer((*appender)(&c.unsent), nil)
+	c.hpack = hpack.NewEncoder((*appender)(&c.block))
+	c.unsent = append(c.unsent, http2.ClientPreface...)
+	c.say(c.out.WriteSettings(http2.Setting{ID: http2.SettingEnablePush}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(m.window)},
+		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHeaderList}))
+	c.say(c.out.WriteWindowUpdate(0, connWindow-initialWindow))
+	return c
+}
+
+// start begins to write and to read. last: for the stream that has a place already, and for no other.
+func (c *conn2) start(last bool) {
+	c.last = last
+	c.mux.loops.Go(c.write)
+	c.mux.loops.Go(func() { c.end(c.read()) })
+}
+
+// say has what was queued written. Nothing that we queue fails to be a frame. mu is held.
+func (c *conn2) say(err error) {
+	if err != nil {
+		panic(err)
+	}
+	c.wake.Signal()
+}
+
+// load is how many streams it has, and whether there is room for another.
+func (c *conn2) load() (streams int, room bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.active, c.hasRoom()
+}
+
+func (c *conn2) hasRoom() bool {
+	most := c.mux.pool.wire.most
+	return c.fate == nil && !c.last && c.active < c.limit && (most == 0 || c.begun < most) && c.begun < lastStream/2 &&
+		c.doubted <= time.Duration(c.link.sock.last.Load())
+}
+
+// reserve takes a place. The first one is there whatever the server will say.
+func (c *conn2) reserve() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.hasRoom() {
+		return false
+	}
+	c.active++
+	c.begun++
+	return true
+}
+
+// old reports whether it has not been used for long, or does not answer.
+func (c *conn2) old() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.active > 0 {
+		return false
+	}
+	now := c.clock.Now()
+	return now-c.idleAt >= maxIdle || c.doubted > time.Duration(c.link.sock.last.Load()) && now-c.doubted >= doubtTime
+}
+
+// retire lets no further stream begin, and reports whether there is none.
+func (c *conn2) retire() (idle bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = true
+	return c.active == 0
+}
+
+// over reports whether the last stream has ended that it could have. mu is held.
+func (c *conn2) over() bool {
+	most := c.mux.pool.wire.most
+	return c.active == 0 && (c.last || most > 0 && c.begun >= most)
+}
+
+// end ends the connection, and what is left of its streams. The first cause counts.
+func (c *conn2) end(cause error) {
+	c.mu.Lock()
+	if c.fate != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.fate = cause
+	left := make([]*stream2, 0, len(c.streams))
+	for _, s := range c.streams {
+		left = append(left, s)
+	}
+	c.wake.Signal()
+	c.mu.Unlock()
+	c.link.close()
+	c.mux.drop(c)
+	for _, s := range left {
+		s.finish(cause)
+	}
+}
+
+// newStream takes the place that was reserved.
+func (c *conn2) newStream(ctx context.Context) *stream2 {
+	return &stream2{
+		conn: c, ctx: ctx, news: make(chan struct{}, 1), room: int64(c.mux.window), expect: -1,
+		pace: newPace(c.mux.pool.wire.read, c.clock),
+	}
+}
+
+// open sends a request.
+func (s *stream2) open(request []byte) {
+	c := s.conn
+	scheme := "http"
+	if c.mux.pool.tls != nil {
+		scheme = "https"
+	}
+	fields, body := parseRequest(request, scheme)
+	c.mu.Lock()
+	if fate, goAway := c.fate, c.goAway; fate != nil || goAway != "" {
+		c.mu.Unlock()
+		if fate == nil {
+			fate = &droppedError{goAway}
+		}
+		s.finish(fate)
+		return
+	}
+	s.id, s.window, s.later, s.opened = c.nextID, c.first, c.served, c.clock.Now()
+	c.nextID += 2
+	c.streams[s.id] = s
+	c.block = c.block[:0]
+	for _, f := range fields {
+		c.say(c.hpack.WriteField(f))
+	}
+	c.writeHead(s.id, len(body) == 0)
+	if s.body = body; len(body) > 0 {
+		c.senders = append(c.senders, s)
+	}
+	c.mu.Unlock()
+}
+
+// writeHead queues what is in block. mu is held.
+func (c *conn2) writeHead(id uint32, endStream bool) {
+	block := c.block
+	n := min(len(block), frameSize)
+	c.say(c.out.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: id, BlockFragment: block[:n], EndStream: endStream, EndHeaders: n == len(block),
+	}))
+	for block = block[n:]; len(block) > 0; block = block[n:] {
+		n = min(len(block), frameSize)
+		c.say(c.out.WriteContinuation(id, n == len(block), block[:n]))
+	}
+}
+
+// sentAll reports whether the request was written whole.
+func (s *stream2) sentAll() bool {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.wrote != 0
+}
+
+// sentBy is when the request was written whole, or when that began.
+func (s *stream2) sentBy() time.Duration {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	if s.wrote != 0 {
+		return s.wrote
+	}
+	return s.opened
+}
+
+// close gives up the place. A stream that has not ended on both sides is ended: the server is told that nobody waits
+// for the answer, or that the rest of the request does not matter.
+func (s *stream2) close() {
+	s.mu.Lock()
+	fate, left := s.fate, s.in.left()+s.have.left()
+	s.shut = true
+	s.mu.Unlock()
+	c := s.conn
+	c.mu.Lock()
+	delete(c.streams, s.id)
+	unsent := len(s.body) > 0
+	s.drop()
+	if c.fate == nil && s.id != 0 {
+		switch {
+		case fate == nil:
+			c.say(c.out.WriteRSTStream(s.id, http2.ErrCodeCancel))
+			c.doubt(s)
+		case fate == io.EOF && unsent: //nolint:errorlint // it is ours, and never wrapped
+			c.say(c.out.WriteRSTStream(s.id, http2.ErrCodeNo))
+		}
+		c.repay(left)
+	}
+	c.active--
+	c.idleAt = c.clock.Now()
+	over := c.over()
+	c.mu.Unlock()
+	if over {
+		c.end(errUnused)
+	}
+}
+
+// drop takes back what is not written of the body. The connection's mu is held.
+func (s *stream2) drop() {
+	if s.body != nil {
+		s.body = nil
+		s.conn.senders = slices.DeleteFunc(s.conn.senders, func(other *stream2) bool { return other == s })
+	}
+}
+
+// doubt asks a server whether it is there that has said nothing since a stream began of which somebody tired. No
+// stream begins there until it says something. mu is held.
+func (c *conn2) doubt(s *stream2) {
+	cause := context.Cause(s.ctx)
+	tired := errors.Is(cause, errDeadline) || errors.Is(cause, errIdle) || errors.Is(cause, errFirstToken)
+	heard := time.Duration(c.link.sock.last.Load())
+	if !tired || heard >= s.opened || c.doubted > heard {
+		return
+	}
+	c.doubted = c.clock.Now()
+	c.say(c.out.WritePing(false, [8]byte{}))
+}
+
+// owe lets the server send n bytes more, of a stream and in all. over: no more is to come of the stream.
+func (c *conn2) owe(s *stream2, n int, over bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fate != nil {
+		return
+	}
+	if !over {
+		c.say(c.out.WriteWindowUpdate(s.id, uint32(n)))
+	}
+	c.repay(n)
+}
+
+// repay lets the server send n bytes more in all. It is told once that is much. mu is held.
+func (c *conn2) repay(n int) {
+	c.owed += n
+	if c.owed < connWindow/2 {
+		return
+	}
+	c.room += int64(c.owed)
+	c.say(c.out.WriteWindowUpdate(0, uint32(c.owed)))
+	c.owed = 0
+}
+
+// write writes what is queued, and of each body in turn what its windows have room for, until the connection ends.
+func (c *conn2) write() {
+	var spare []byte
+	var whole []*stream2
+	for {
+		text, ok := c.pick(spare, &whole)
+		if !ok {
+			return
+		}
+		if _, err := c.link.tap.conn.Write(text); err != nil {
+			c.mu.Lock()
+			c.last, c.unsaid = true, err
+			c.mu.Unlock()
+			// What came before is still to be read; that there is an end to it is not up to the server.
+			if c.link.sock.SetReadDeadline(time.Now().Add(lastWords)) != nil {
+				c.link.close()
+			}
+			return
+		}
+		now := c.clock.Now()
+		c.mu.Lock()
+		for _, s := range whole {
+			s.wrote = now
+		}
+		c.mu.Unlock()
+		for _, s := range whole {
+			s.tell()
+		}
+		whole, spare = whole[:0], text[:0]
+	}
+}
+
+// pick waits for something to write and takes it; false: the connection has ended. whole are the streams whose body's
+// end is in it.
+func (c *conn2) pick(spare []byte, whole *[]*stream2) ([]byte, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.fate == nil {
+		c.content(whole)
+		if len(c.unsent) > 0 {
+			text := c.unsent
+			c.unsent = spare
+			return text, true
+		}
+		c.wake.Wait()
+	}
+	return nil, false
+}
+
+// content queues a frame of the body whose turn it is and that has room. mu is held.
+func (c *conn2) content(whole *[]*stream2) {
+	at := slices.IndexFunc(c.senders, func(s *stream2) bool { return s.window > 0 })
+	if at < 0 || c.window <= 0 {
+		return
+	}
+	s := c.senders[at]
+	n := min(int64(len(s.body)), s.window, c.window, frameSize)
+	last := n == int64(len(s.body))
+	c.say(c.out.WriteData(s.id, last, s.body[:n]))
+	s.window -= n
+	c.window -= n
+	c.senders = slices.Delete(c.senders, at, at+1)
+	if s.body = s.body[n:]; last {
+		s.body = nil
+		*whole = append(*whole, s)
+	} else {
+		c.senders = append(c.senders, s)
+	}
+}
+
+// read reads frames until the connection fails, and returns how.
+func (c *conn2) read() (err error) {
+	defer func() {
+		if said := recover(); said != nil {
+			err = &panicError{panicked("an HTTP/2 connection", said)}
+		}
+	}()
+	for err == nil {
+		err = c.readFrame()
+	}
+	if _, ours := errors.AsType[*panicError](err); ours {
+		return err
+	}
+	failure, at := c.link.tap.failure, c.link.tap.failedAt
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if failure == nil && c.unsaid != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		failure, at = c.unsaid, c.clock.Now()
+	}
+	if failure != nil {
+		return &lostError{failure, at, c.goAway}
+	}
+	return &brokenError{err.Error()}
+}
+
+// readFrame reads one frame. A DATA frame's content is handed on as it comes.
+func (c *conn2) readFrame() error {
+	h, err := c.in.ReadFrameHeader()
+	if err != nil {
+		return err
+	}
+	stamp := time.Duration(c.link.sock.last.Load())
+	if !c.settled && h.Type != http2.FrameSettings {
+		return fmt.Errorf("the first frame is %s and not SETTINGS", h.Type)
+	}
+	if h.Type == http2.FrameData {
+		return c.data(h)
+	}
+	f, err := c.in.ReadFrameForHeader(h)
+	if wrong, is := errors.AsType[http2.StreamError](err); is {
+		return c.refuse(wrong.StreamID, wrong)
+	}
+	if err != nil {
+		if detail := c.in.ErrorDetail(); detail != nil {
+			err = fmt.Errorf("%w: %w", err, detail)
+		}
+		return err
+	}
+	switch f := f.(type) {
+	case *http2.MetaHeadersFrame:
+		return c.headers(f, stamp)
+	case *http2.SettingsFrame:
+		return c.settings(f)
+	case *http2.PingFrame:
+		return c.ping(f)
+	case *http2.GoAwayFrame:
+		c.goneAway(f)
+	case *http2.RSTStreamFrame:
+		return c.reset(f, stamp)
+	case *http2.WindowUpdateFrame:
+		return c.widen(f, stamp)
+	case *http2.PushPromiseFrame:
+		return errors.New("the server pushes, which it was told not to")
+	}
+	return nil
+}
+
+// stream finds that of a frame; nil: it has ended, and what still comes of it is of no use.
+func (c *conn2) stream(id uint32) (*stream2, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if id%2 == 0 || id >= c.nextID {
+		return nil, fmt.Errorf("a frame of stream %d, which was not opened", id)
+	}
+	return c.streams[id], nil
+}
+
+// refuse ends a stream on which the server broke the rules; the connection lives on.
+func (c *conn2) refuse(id uint32, why error) error {
+	s, err := c.stream(id)
+	if s == nil || err != nil {
+		return err
+	}
+	s.hear(0)
+	c.mu.Lock()
+	s.drop()
+	c.say(c.out.WriteRSTStream(id, http2.ErrCodeProtocol))
+	c.mu.Unlock()
+	s.finish(&brokenError{why.Error()})
+	return c.flooded()
+}
+
+func (c *conn2) headers(f *http2.MetaHeadersFrame, stamp time.Duration) error {
+	s, err := c.stream(f.StreamID)
+	if s == nil || err != nil {
+		return err
+	}
+	s.hear(stamp)
+	c.mu.Lock()
+	c.served = true
+	c.mu.Unlock()
+	if err = s.respond(f, stamp); err == nil && f.StreamEnded() {
+		err = s.endOfStream()
+	}
+	if err != nil {
+		return c.refuse(f.StreamID, err)
+	}
+	s.tell()
+	return nil
+}
+
+// data hands on the content of a DATA frame. What is not content of an open stream is taken at once.
+func (c *conn2) data(h http2.FrameHeader) error {
+	s, err := c.stream(h.StreamID)
+	if err != nil {
+		return err
+	}
+	left, pad := int(h.Length), 0
+	c.mu.Lock()
+	c.room -= int64(left)
+	over := c.room < 0
+	c.mu.Unlock()
+	if over {
+		return errors.New("more was sent than the connection's window has room for")
+	}
+	if h.Flags.Has(http2.FlagDataPadded) {
+		var n [1]byte
+		if left == 0 {
+			return errors.New("a padded frame of no length")
+		}
+		if _, err := io.ReadFull(c.link.in, n[:]); err != nil {
+			return err
+		}
+		if pad = int(n[0]); pad > left-1 {
+			return errors.New("more padding than frame")
+		}
+		left -= pad + 1
+	}
+	if s != nil {
+		if err := s.admit(int(h.Length), left); err != nil {
+			if err := c.refuse(h.StreamID, err); err != nil {
+				return err
+			}
+		}
+		s.hear(time.Duration(c.link.sock.last.Load()))
+	}
+	lost, err := c.pass(s, left)
+	if err != nil {
+		return err
+	}
+	if _, err := c.pass(nil, pad); err != nil {
+		return err
+	}
+	return c.dataRead(s, h, left, lost)
+}
+
+// dataRead is the end of a DATA frame with so much content, of which so much nobody wanted.
+func (c *conn2) dataRead(s *stream2, h http2.FrameHeader, content, lost int) error {
+	around := int(h.Length) - content
+	c.mu.Lock()
+	c.repay(around + lost)
+	c.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	ended := h.Flags.Has(http2.FlagDataEndStream)
+	if around > 0 && !ended {
+		s.mu.Lock()
+		s.room += int64(around)
+		s.mu.Unlock()
+		c.mu.Lock()
+		c.say(c.out.WriteWindowUpdate(h.StreamID, uint32(around)))
+		c.mu.Unlock()
+	}
+	if ended {
+		if err := s.endOfStream(); err != nil {
+			return c.refuse(h.StreamID, err)
+		}
+	}
+	return c.flooded()
+}
+
+// pass hands on n bytes as they come, each with the stamp of its read; to nobody if s is nil. lost is how many nobody wanted.
+func (c *conn2) pass(s *stream2, n int) (lost int, err error) {
+	in := c.link.in
+	for n > 0 {
+		if len(in.window()) == 0 {
+			if err := in.fill(); err != nil {
+				return lost, err
+			}
+		}
+		piece := in.window()
+		piece = piece[:min(len(piece), n)]
+		stamp, reads := time.Duration(c.link.sock.last.Load()), c.link.sock.reads
+		if s == nil || !s.deliver(piece, stamp, reads) {
+			lost += len(piece)
+		}
+		n -= len(piece)
+		in.skip(len(piece))
+	}
+	return lost, nil
+}
+
+func (c *conn2) settings(f *http2.SettingsFrame) error {
+	if f.IsAck() {
+		return nil
+	}
+	c.mu.Lock()
+	limit, changed := c.limit, !c.settled
+	if changed {
+		limit = mostStreams
+	}
+	err := f.ForeachSetting(func(s http2.Setting) error {
+		if err := s.Valid(); err != nil {
+			return err
+		}
+		switch s.ID {
+		case http2.SettingMaxConcurrentStreams:
+			limit, changed = int(min(s.Val, math.MaxInt32)), true
+		case http2.SettingInitialWindowSize:
+			return c.setFirst(int64(s.Val))
+		case http2.SettingHeaderTableSize:
+			c.hpack.SetMaxDynamicTableSize(min(s.Val, tableSize))
+		default: // those are not about us
+		}
+		return nil
+	})
+	c.limit, c.settled = limit, true
+	if err == nil {
+		c.say(c.out.WriteSettingsAck())
+	}
+	c.mu.Unlock()
+	if changed {
+		c.mux.learn(limit)
+	}
+	if err != nil {
+		return err
+	}
+	return c.flooded()
+}
+
+// setFirst changes the windows of open streams by as much as that of those to come (RFC 9113, 6.9.2). mu is held.
+func (c *conn2) setFirst(first int64) error {
+	for _, s := range c.streams {
+		if s.window += first - c.first; s.window > maxSendWindow {
+			return errors.New("SETTINGS make a window too large")
+		}
+	}
+	c.first = first
+	return nil
+}
+
+func (c *conn2) ping(f *http2.PingFrame) error {
+	if !f.IsAck() {
+		c.mu.Lock()
+		c.say(c.out.WritePing(true, f.Data))
+		c.mu.Unlock()
+	}
+	return c.flooded()
+}
+
+// flooded is the error of a server that wants more answers than it reads.
+func (c *conn2) flooded() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.unsent) > maxUnsent {
+		return fmt.Errorf("the server wants answers and leaves %d bytes of them unread", len(c.unsent))
+	}
+	return nil
+}
+
+// goneAway lets no further stream begin. Those above the last one that the server has taken were never begun.
+func (c *conn2) goneAway(f *http2.GoAwayFrame) {
+	c.mu.Lock()
+	c.last = true
+	c.goAway = fmt.Sprintf(" (GOAWAY %s", f.ErrCode)
+	if said := f.DebugData(); len(said) > 0 {
+		c.goAway += fmt.Sprintf(": %q", said[:min(len(said), maxDebug)])
+	}
+	c.goAway += ")"
+	var dropped []*stream2
+	for id, s := range c.streams {
+		if id > f.LastStreamID {
+			s.drop()
+			dropped = append(dropped, s)
+		}
+	}
+	note, over := c.goAway, c.over()
+	c.mu.Unlock()
+	for _, s := range dropped {
+		s.finish(&droppedError{note})
+	}
+	if over {
+		c.end(errUnused)
+	}
+}
+
+func (c *conn2) reset(f *http2.RSTStreamFrame, stamp time.Duration) error {
+	s, err := c.stream(f.StreamID)
+	if s == nil || err != nil {
+		return err
+	}
+	s.hear(stamp)
+	c.mu.Lock()
+	s.drop()
+	c.mu.Unlock()
+	s.finish(&resetError{f.ErrCode})
+	return nil
+}
+
+// widen lets us write more.
+func (c *conn2) widen(f *http2.WindowUpdateFrame, stamp time.Duration) error {
+	if f.StreamID == 0 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.window += int64(f.Increment); c.window > maxSendWindow {
+			return errors.New("WINDOW_UPDATE makes the connection's window too large")
+		}
+		c.wake.Signal()
+		return nil
+	}
+	s, err := c.stream(f.StreamID)
+	if s == nil || err != nil {
+		return err
+	}
+	s.hear(stamp)
+	c.mu.Lock()
+	s.window += int64(f.Increment)
+	over := s.window > maxSendWindow
+	c.wake.Signal()
+	c.mu.Unlock()
+	if over {
+		return c.refuse(f.StreamID, errors.New("WINDOW_UPDATE makes the stream's window too large"))
+	}
+	return nil
+}
