@@ -61,7 +61,12 @@ func (cfg *Config) newRoute(e *targets.Endpoint, model string, class *Class, cli
 		return route{}, nil, err
 	}
 	rt := route{dialect: dialect, body: newTemplate(class.Body)}
-	probe, err := dialect.Encode(targets.Prompt{Model: model, MaxTokens: 1})
+	ask := targets.Prompt{Model: model, MaxTokens: 1, Tools: newMould(*class).tools}
+	if len(class.Golden) > 0 {
+		ask.Temperature = new(float64)
+	}
+	ask.Extra = rt.body.fill(&ask)
+	probe, err := dialect.Encode(ask) // what it cannot ask is to be known before the first request is due
 	if err != nil {
 		return rt, nil, err
 	}

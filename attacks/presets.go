@@ -90,9 +90,10 @@ func Presets() []Preset {
 			class: Class{PromptTokens: Length{Fixed: 512}, OutputTokens: Length{Fixed: 1}, Dialect: "openai-embeddings"},
 		},
 		{
-			// Of half a minute of speech, at 150 words a minute.
-			Name: Audio, Doc: "transcripts of uploaded audio, asked by OpenAI's transcriptions",
-			class: Class{PromptTokens: Length{Fixed: 64}, OutputTokens: Length{Fixed: 100}, Dialect: "openai-transcriptions"},
+			// A sound has ten tokens a second (targets.OpenAITranscriptions), and whisper's window is of half a minute: a
+			// little less of it, and at 150 words a minute the transcript. What we upload has no words.
+			Name: Audio, Doc: "transcripts of 29 s of uploaded audio, asked by OpenAI's transcriptions",
+			class: Class{PromptTokens: Length{Fixed: 290}, OutputTokens: Length{Fixed: 100}, Dialect: "openai-transcriptions"},
 		},
 	}
 	return slices.DeleteFunc(all, func(p Preset) bool {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -288,6 +290,64 @@ func TestWholeAnswersHedgedAndFailedOver(t *testing.T) {
 	wait()
 	if first.Outcome != results.Complete || len(first.Attempts) != 1 || first.Attempts[0].Outcome != results.Truncated || first.Labels["endpoint"] != "other" {
 		t.Errorf("failed over: %s %q, attempts %+v, labels %v; want complete at other", first.Outcome, first.Error, first.Attempts, first.Labels)
+	}
+}
+
+// A service has all its features under load at once, each asked in its own way; what has no tokens is unstreamed.
+func TestFeaturesOfAService(t *testing.T) {
+	var by [3]atomic.Int64 // uploads, requests with tools, others
+	server := targetstest.New(t, func(r targetstest.Request) targetstest.Script {
+		switch r.Path {
+		case "/v1/embeddings":
+			return reply(letters()[0].good)
+		case "/v1/images/generations":
+			return reply(letters()[1].good)
+		case "/v1/audio/transcriptions":
+			post := &http.Request{Method: r.Method, Header: r.Header, Body: io.NopCloser(bytes.NewReader(r.Body))}
+			if err := post.ParseMultipartForm(8 << 20); err != nil {
+				t.Errorf("ParseMultipartForm() = %v", err)
+			} else if f := post.MultipartForm; f.Value["model"][0] != "tiny" || f.Value["response_format"][0] != "json" || f.File["file"][0].Size < 900_000 {
+				t.Errorf("form %v, a file of %d bytes; want model tiny, json, 29 s of sound", f.Value, f.File["file"][0].Size)
+			}
+			by[0].Add(1)
+			return reply(letters()[2].good)
+		}
+		if bytes.Contains(r.Body, []byte(`"tools":[{"function":{`)) {
+			by[1].Add(1)
+		} else {
+			by[2].Add(1)
+		}
+		return echo(r)
+	})
+	cfg, sink := config(server.URL())
+	cfg.Endpoint.Model = "tiny"
+	cfg.Workload = attacks.Workload{{Preset: attacks.ChatShort}, {Preset: attacks.Embeddings}, {Preset: attacks.Image}, {Preset: attacks.Audio}, {Preset: attacks.Tools}}
+	seen := map[string]int{}
+	for _, s := range attackUntil(t, cfg, sink, 60) {
+		feature := s.Labels["feature"]
+		whole := feature == attacks.Embeddings || feature == attacks.Image || feature == attacks.Audio
+		if s.Outcome != results.Complete || s.Unstreamed != whole || (s.Chunks == nil) != whole {
+			t.Errorf("%s: %s %q, unstreamed: %t, %d chunks", feature, s.Outcome, s.Error, s.Unstreamed, len(s.Chunks))
+		}
+		seen[feature]++
+	}
+	if len(seen) != 5 || by[0].Load() == 0 || by[1].Load() == 0 || by[2].Load() == 0 {
+		t.Errorf("samples %v, the server saw %d uploads, %d with tools and %d others", seen, by[0].Load(), by[1].Load(), by[2].Load())
+	}
+}
+
+// What a dialect cannot ask is known before anything is sent.
+func TestAFeatureThatADialectHasNot(t *testing.T) {
+	for want, class := range map[string]attacks.Class{
+		"openai-completions has no tools":      {Preset: attacks.Tools, Dialect: "openai-completions"},
+		"openai-embeddings has no temperature": {Preset: attacks.Embeddings, Golden: []attacks.Golden{{Ask: "?", Answer: "!"}}},
+		"the field file is the sound":          {Preset: attacks.Audio, Body: map[string]any{"file": "x"}},
+	} {
+		cfg, _ := config("http://127.0.0.1:1")
+		cfg.Workload = attacks.Workload{class}
+		if _, err := attacks.New(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("New with %+v = %v; want %s", class, err, want)
+		}
 	}
 }
 

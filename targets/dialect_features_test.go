@@ -82,7 +82,7 @@ func TestEncodeFeatures(t *testing.T) {
 // What a dialect cannot ask is an error that names the dialect and another, and never left out in silence.
 func TestEncodeWithoutFeatures(t *testing.T) {
 	zero := 0.0
-	armed := targets.Prompt{Model: "m", Tools: []targets.Tool{targets.SampleTool()}}
+	armed := targets.Prompt{Model: "m", Tools: []targets.Tool{{Name: "f"}}}
 	warm := targets.Prompt{Model: "m", Temperature: &zero}
 	for _, tt := range []struct {
 		dialect targets.Dialect

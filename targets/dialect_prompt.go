@@ -106,19 +106,3 @@ func (t *Tool) described(parameters string) map[string]any {
 	}
 	return tool
 }
-
-// SampleTool is a tool as services have them, for prompts that offer one: the weather of a city.
-func SampleTool() Tool {
-	return Tool{
-		Name:        "get_weather",
-		Description: "Get the current weather of a city.",
-		Parameters: map[string]any{
-			"type": "object",
-			"properties": map[string]any{
-				"city": map[string]any{"type": "string", "description": "The name of the city, such as Oslo."},
-				"unit": map[string]any{"type": "string", "enum": []any{"celsius", "fahrenheit"}},
-			},
-			"required": []any{"city"},
-		},
-	}
-}
