@@ -81,16 +81,23 @@ type mould struct {
 }
 
 func newMould(c Class) mould {
-	m := mould{traced: c.Preset == "" && !c.hasLengths(), models: slices.Sorted(maps.Keys(c.Models))}
-	shares := make([]Share, len(m.models))
-	for i, name := range m.models {
-		shares[i] = c.Models[name]
-	}
-	m.model = newWeights(partsOf(shares), nil)
+	m := mould{traced: c.Preset == "" && !c.hasLengths()}
+	names, parts := c.models()
+	m.models, m.model = names, newWeights(parts, nil)
 	if p, _ := preset(c.presetName()); p.tools {
 		m.tools = toolbox()
 	}
 	return m
+}
+
+// models are those of c by their names, and the part of its requests that each has.
+func (c Class) models() (names []string, parts []float64) {
+	names = slices.Sorted(maps.Keys(c.Models))
+	shares := make([]Share, len(names))
+	for i, name := range names {
+		shares[i] = c.Models[name]
+	}
+	return names, partsOf(shares)
 }
 
 // goldenTokens is what a golden prompt's answer may have, unless its class says a number: an answer that is cut is

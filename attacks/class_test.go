@@ -232,7 +232,7 @@ func TestClassesComeByShare(t *testing.T) {
 	about(t, "big", float64(models["big"]), 1500, 0.1)
 	about(t, "small", float64(models["small"]), 4500, 0.1)
 	for g := range 4 {
-		about(t, "group", float64(groups[g]), 1500, 0.1)
+		about(t, "group", float64(groups[g+1]), 1500, 0.1)
 	}
 	less := code
 	less.Models, less.Prefix = nil, nil
@@ -362,5 +362,74 @@ func TestAClassHasADialectOfItsOwn(t *testing.T) {
 		if r.Path != "/v1/completions" {
 			t.Errorf("asked at %s", r.Path)
 		}
+	}
+}
+
+// A schedule is written as a trace that can be replayed, with what is known of each request beside it.
+func TestTheTraceOfClassesCanBeReplayed(t *testing.T) {
+	c := fixed(20, 2)
+	c.Feature, c.Models, c.Prefix = `say "hi"`, map[string]attacks.Share{"big": 1}, &attacks.Prefix{Tokens: 50, Groups: 4}
+	text := []byte(attacks.TraceHeader)
+	all := drawn(t, 50, attacks.Workload{c}, func(cfg *attacks.Config) { cfg.Clients = []attacks.Client{{Tier: "paid"}} })
+	for _, r := range all {
+		text = attacks.AppendTrace(text, r)
+	}
+	type line struct {
+		Tier, Feature, Model string
+		Group                int `json:"prefix_group"`
+	}
+	for i, one := range strings.Split(strings.TrimSpace(string(text)), "\n")[1:] {
+		var got line
+		if err := json.Unmarshal([]byte(one), &got); err != nil || got != (line{Tier: "paid", Feature: `say "hi"`, Model: "big", Group: all[i].Group}) {
+			t.Fatalf("line %s = %+v, %v", one, got, err)
+		}
+	}
+	tr := trace(t, string(text))
+	n := 0
+	for a, err := range (attacks.Profile{Trace: &tr}).Arrivals(results.Baseline, 1) {
+		if err != nil || a.At != all[n].Due || a.Shape.PromptTokens != 20 {
+			t.Fatalf("replayed %+v, %v; want %+v", a, err, all[n])
+		}
+		n++
+	}
+	if n != len(all) {
+		t.Errorf("replayed %d requests of %d", n, len(all))
+	}
+}
+
+// Peak tokens are those of the classes together.
+func TestPeakOfClasses(t *testing.T) {
+	small, large := fixed(1, 10), fixed(1, 110)
+	small.Feature, large.Feature = "small", "large"
+	p := attacks.Profile{Constant: &attacks.Constant{Rate: 1000}}
+	peak, err := attacks.PeakOf(p, attacks.Workload{small, large}, results.Baseline, 1, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about(t, "tokens a second", peak.Tokens, 60_000, 0.1)
+	p.Plus = []attacks.Part{{Profile: p, Feature: "large"}}
+	if peak, err = attacks.PeakOf(p, attacks.Workload{small, large}, results.Baseline, 1, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	about(t, "tokens a second with a part", peak.Tokens, 170_000, 0.1)
+}
+
+// Part and Labels say what of a workload claims can be about.
+func TestPartsOfAWorkload(t *testing.T) {
+	w := attacks.Workload{{Feature: "code", Share: 0.2, Models: map[string]attacks.Share{"big": 0.5, "small": 0.5}}, {Preset: attacks.Chat, Models: map[string]attacks.Share{"big": 1}}}
+	features, models := w.Labels()
+	if !cmp.Equal(features, []string{"chat", "code"}) || !cmp.Equal(models, []string{"big", "small"}) {
+		t.Errorf("Labels = %v, %v", features, models)
+	}
+	for _, tt := range []struct {
+		feature, model string
+		want           float64
+	}{{"", "", 1}, {"code", "", 0.2}, {"", "big", 0.9}, {"code", "big", 0.1}, {"chat", "small", 0}, {"x", "", 0}} {
+		if got := w.Part(tt.feature, tt.model); math.Abs(got-tt.want) > 1e-9 {
+			t.Errorf("Part(%q, %q) = %v, want %v", tt.feature, tt.model, got, tt.want)
+		}
+	}
+	if f, m := (attacks.Workload)(nil).Labels(); f != nil || m != nil {
+		t.Errorf("Labels of the default = %v, %v", f, m)
 	}
 }

@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -85,4 +86,37 @@ func (p *Profile) choices(clients []Client, w Workload, classes []Class) []choic
 		})
 	}
 	return all
+}
+
+// Labels returns the features and the models that samples of w are labelled with, sorted.
+func (w Workload) Labels() (features, models []string) {
+	for _, c := range w.resolve() {
+		if c.Feature != "" {
+			features = append(features, c.Feature)
+		}
+		models = slices.AppendSeq(models, maps.Keys(c.Models))
+	}
+	slices.Sort(features)
+	slices.Sort(models)
+	return slices.Compact(features), slices.Compact(models)
+}
+
+// Part returns which part of the requests has that feature and that model, in which "" is any. Parts of a profile
+// that are for a feature are not counted in.
+func (w Workload) Part(feature, model string) (part float64) {
+	shares := w.Shares()
+	for i, c := range w.resolve() {
+		if feature != "" && feature != c.Feature {
+			continue
+		}
+		if model == "" {
+			part += shares[i]
+			continue
+		}
+		names, parts := c.models()
+		if at := slices.Index(names, model); at >= 0 {
+			part += shares[i] * parts[at]
+		}
+	}
+	return part
 }

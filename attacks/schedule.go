@@ -196,7 +196,7 @@ type Request struct {
 	BlockTokens int
 	// Tier is that of its client, Feature that of its class, and Model the one that its class chose. Each may be "".
 	Tier, Feature, Model string
-	// Group is the one of its class's prefixes that it has, counted from 0.
+	// Group is the one of its class's prefixes that it has, counted from 1. 0: it has none.
 	Group int
 }
 
@@ -231,7 +231,10 @@ func (cfg Config) Schedule(phase results.Phase) iter.Seq2[Request, error] {
 			places[from.Part]++
 			r := Request{
 				Due: from.At, PromptTokens: j.prompt, OutputTokens: j.output,
-				Tier: clients[j.client].Tier, Feature: j.class.Feature, Model: j.model, Group: j.group,
+				Tier: clients[j.client].Tier, Feature: j.class.Feature, Model: j.model,
+			}
+			if j.class.Prefix != nil {
+				r.Group = j.group + 1
 			}
 			if j.shape != nil {
 				r.Blocks, r.BlockTokens = j.shape.Blocks, j.shape.BlockTokens

@@ -223,7 +223,8 @@ func number(name string, text json.Number, power int) (int64, error) {
 	return n, nil
 }
 
-// AppendTrace appends the line of r in failwhale's own format of traces, whose first line is TraceHeader.
+// AppendTrace appends the line of r in failwhale's own format of traces, whose first line is TraceHeader. Whose the
+// request is, its class and its model stand there to be read: a replay has those of its own clients and workload.
 func AppendTrace(b []byte, r Request) []byte {
 	b = strconv.AppendInt(append(b, `{"due_ns":`...), int64(r.Due), 10)
 	b = strconv.AppendInt(append(b, `,"prompt_tokens":`...), int64(r.PromptTokens), 10)
@@ -238,6 +239,15 @@ func AppendTrace(b []byte, r Request) []byte {
 			b = strconv.AppendUint(b, id, 10)
 		}
 		b = append(b, ']')
+	}
+	if r.Group > 0 {
+		b = strconv.AppendInt(append(b, `,"prefix_group":`...), int64(r.Group), 10)
+	}
+	for _, f := range []struct{ name, is string }{{"tier", r.Tier}, {"feature", r.Feature}, {"model", r.Model}} {
+		if f.is != "" {
+			text, _ := json.Marshal(f.is) // a string cannot fail
+			b = append(append(append(append(b, `,"`...), f.name...), `":`...), text...)
+		}
 	}
 	return append(b, "}\n"...)
 }

@@ -54,6 +54,7 @@ func (p *program) attackAction(c *cli.Context) error {
 	if err != nil {
 		return usage("%w", err)
 	}
+	p.noteBursts(c, &cfg)
 	ctx, stop := p.interruptible("stopping the load; once more to exit at once")
 	defer stop()
 	cfg.LookupEnv = p.lookupEnv

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -135,8 +136,23 @@ func loadConfig(c *cli.Context) (cfg attacks.Config, err error) {
 	if c.IsSet("workload") {
 		cfg.Workload, err = parseWorkload(c.String("workload"))
 		errs = append(errs, err)
+		if cv := cfg.Workload.CV(); cv > 0 && unspaced(c) {
+			cfg.Profile = attacks.Profile{Gamma: &attacks.Gamma{Rate: cfg.Profile.Constant.Rate, CV: cv}}
+		}
 	}
 	return cfg, errors.Join(errs...)
+}
+
+// unspaced reports whether the flags say a rate, and leave open how its requests are spaced.
+func unspaced(c *cli.Context) bool {
+	return !slices.ContainsFunc([]string{"poisson", "cv", "concurrency", "profile", "trace", "burstiness"}, c.IsSet)
+}
+
+// noteBursts says that the workload has spaced the requests of a rate.
+func (p *program) noteBursts(c *cli.Context, cfg *attacks.Config) {
+	if g := cfg.Profile.Gamma; g != nil && unspaced(c) {
+		fmt.Fprintf(p.stderr, "failwhale: such requests come in bursts, so these do: cv %v; for others write --cv, or --poisson\n", g.CV)
+	}
 }
 
 func parseWorkload(text string) (attacks.Workload, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ func (p *program) dryRun(c *cli.Context) error {
 	if err = errors.Join(err, badSLO, badPages, checkExports(c), fruitless(c, cfg.Profile)); err != nil {
 		return usage("%w", err)
 	}
+	p.noteBursts(c, &cfg)
 	ctx, stop := p.interruptible("stopping; once more to exit at once")
 	defer stop()
 	plot := plot{cfg: cfg, limit: attackLength(c, cfg.Profile), interrupted: ctx.Err}
@@ -79,7 +81,53 @@ type plot struct {
 	gaps           float64 // their sum, and that of their squares, in seconds
 	squares        float64
 	prompts, asked lengths
+	columns        []column
 }
+
+// A column is what requests say of themselves beside their lengths.
+type column struct {
+	name   string
+	of     func(attacks.Request) string
+	counts map[string]int // by what they say
+}
+
+// newColumns are those that the load has: most have none.
+func newColumns(w attacks.Workload) (all []column) {
+	features, models := w.Labels()
+	add := func(is bool, name string, of func(attacks.Request) string) {
+		if is {
+			all = append(all, column{name: name, of: of, counts: map[string]int{}})
+		}
+	}
+	add(len(features) > 0, "feature", func(r attacks.Request) string { return r.Feature })
+	add(len(models) > 0, "model", func(r attacks.Request) string { return r.Model })
+	add(slices.ContainsFunc(w, func(c attacks.Class) bool { return c.Prefix != nil && c.Prefix.Groups > 1 }), "prefix group",
+		func(r attacks.Request) string { return strings.TrimPrefix(strconv.Itoa(r.Group), "0") })
+	return all
+}
+
+// String gives the parts of the commonest: "code 80%, chat 20%".
+func (c column) String() string {
+	total := 0
+	for _, n := range c.counts {
+		total += n
+	}
+	names := slices.SortedFunc(maps.Keys(c.counts), func(a, b string) int {
+		return cmp.Or(c.counts[b]-c.counts[a], strings.Compare(a, b))
+	})
+	var parts []string
+	for i, name := range names {
+		if i == mostParts {
+			parts = append(parts, fmt.Sprintf("and %d others", len(names)-i))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s %s%%", cmp.Or(name, "–"), figure(100*float64(c.counts[name])/float64(total))))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// mostParts fit into a line.
+const mostParts = 5
 
 // each calls do with every request of the schedule.
 func (s *plot) each(do func(attacks.Request) error) error {
@@ -118,7 +166,7 @@ const shown = 10
 
 // show draws the schedule. It goes through it twice: before the end is known there are no bars.
 func (s *plot) show(w io.Writer) error {
-	s.prompts, s.asked = lengths{}, lengths{}
+	s.prompts, s.asked, s.columns = lengths{}, lengths{}, newColumns(s.cfg.Workload)
 	if err := s.each(s.measure); err != nil {
 		return err
 	}
@@ -134,14 +182,25 @@ func (s *plot) show(w io.Writer) error {
 	fmt.Fprintf(w, " in %s, %s/s on average\n", whole.Round(time.Millisecond), figure(float64(s.n)/max(whole, time.Second).Seconds()))
 	fmt.Fprintf(w, "first at %s, last at %s\n", brief(s.first[0].Due), brief(s.last))
 	fmt.Fprintf(w, "gaps: coefficient of variation %s (0 evenly spaced, 1 poisson, more: bursts)\n", s.variation())
-	fmt.Fprintf(w, "prompt tokens: %s\noutput tokens: %s\n\n", s.prompts, s.asked)
+	fmt.Fprintf(w, "prompt tokens: %s\noutput tokens: %s\n", s.prompts, s.asked)
+	for _, c := range s.columns {
+		fmt.Fprintf(w, "%ss: %s\n", c.name, c)
+	}
+	fmt.Fprintln(w)
 	if err := s.bars(w, whole); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\n%14s %14s %14s\n", "due", "prompt tokens", "output tokens")
-	for _, r := range s.first {
-		fmt.Fprintf(w, "%14s %14d %14d\n", brief(r.Due), r.PromptTokens, r.OutputTokens)
+	fmt.Fprintf(w, "\n%14s %14s %14s", "due", "prompt tokens", "output tokens")
+	for _, c := range s.columns {
+		fmt.Fprintf(w, " %14s", c.name)
 	}
+	for _, r := range s.first {
+		fmt.Fprintf(w, "\n%14s %14d %14d", brief(r.Due), r.PromptTokens, r.OutputTokens)
+		for _, c := range s.columns {
+			fmt.Fprintf(w, " %14s", cmp.Or(c.of(r), "–"))
+		}
+	}
+	fmt.Fprintln(w)
 	return nil
 }
 
@@ -161,6 +220,9 @@ func (s *plot) measure(r attacks.Request) error {
 	s.last = r.Due
 	s.prompts[r.PromptTokens]++
 	s.asked[r.OutputTokens]++
+	for _, c := range s.columns {
+		c.counts[c.of(r)]++
+	}
 	return nil
 }
 
