@@ -43,12 +43,14 @@ type agenda struct {
 	source func(results.Phase) (source, error)
 	write  func(phase results.Phase, from Arrival, k, index uint64) (*turn, error)
 	loop   *Concurrency // nil: an open loop
+	most   int64        // turns that are written in all; 0: no bound
 	url    string
 	alarm  *alarm // nil once it cannot be used
 	timer  *time.Timer
 
 	// Of the Pacer alone.
 	playing *plan         // whose source is open
+	written int64         // turns of all plans
 	cost    time.Duration // of writing a turn, as it was lately
 
 	mu        sync.Mutex
@@ -233,6 +235,9 @@ func (g *agenda) compose(p *plan) (t *turn, err error) {
 			err = panicked("the schedule", said)
 		}
 	}()
+	if g.most > 0 && g.written >= g.most {
+		return nil, nil
+	}
 	from, ok, err := g.arrival(p)
 	if err != nil || !ok {
 		return nil, err
@@ -245,6 +250,7 @@ func (g *agenda) compose(p *plan) (t *turn, err error) {
 		return nil, fmt.Errorf("write request %d: %w", index, err)
 	}
 	p.places[from.Part]++
+	g.written++
 	t.due = p.start + min(from.At, forever-p.start)
 	return t, nil
 }

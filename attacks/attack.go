@@ -29,7 +29,10 @@ type Config struct {
 	Profile  Profile
 	Workload Workload
 	Clients  []Client
-	// Budget is the most that may be used. Optional.
+	// Requests is how many are due in all phases together, at most: then the schedule is at its end. Optional; default
+	// as many as the profile has.
+	Requests int64
+	// Budget is the most that may be used: what it has no room for ends the schedule, and is not sent. Optional.
 	Budget Budget
 	// Others are the stack's other endpoints by their names, for clients that fail over. Optional.
 	Others map[string]targets.Endpoint
@@ -60,6 +63,7 @@ type Attack struct {
 	budgets  []*retryBudget      // of each client; nil: no bound
 	counters map[string]*counter // by model; without those that are not known
 	agenda   *agenda
+	purse    *purse // nil: no bound
 	live     liveCounts
 
 	mu  sync.Mutex
@@ -95,12 +99,20 @@ func New(cfg Config) (*Attack, error) {
 	errs = append(errs, err)
 	a.addCounters()
 	a.agenda = newAgenda(a, cfg.Profile.Concurrency, first.url)
+	a.agenda.most = cfg.Requests
+	a.purse = newPurse(cfg.Budget, a.agenda.stop)
 	return a, errors.Join(errs...)
 }
 
 // checkLoad returns what is wrong with the load.
 func (cfg *Config) checkLoad() []error {
 	var errs []error
+	for _, err := range cfg.Budget.Validate() {
+		errs = append(errs, prefix("budget", err))
+	}
+	if cfg.Requests < 0 {
+		errs = append(errs, fmt.Errorf("requests %d is negative: write 1 or more, or leave it out", cfg.Requests))
+	}
 	for _, err := range cfg.Profile.Validate() {
 		errs = append(errs, prefix("profile", err))
 	}

@@ -190,6 +190,17 @@
 // still down two minutes later, with a budget of 10% it is back after 24 s
 // (TestARetryStormOutlivesItsCause). Finagle's floor of 10 retries a second would be 17/s there.
 //
+// # Budget
+//
+// Before an attempt its request, and the most tokens that it may take, are put aside of what the budget has left; after
+// it what the server counted is taken instead. So the bound holds however many are under way, and a few requests
+// fewer are sent than would have fitted, had one known. What does not fit ends the schedule: a first try of it is no
+// request, has no sample and is not counted as sent; a retry, hedge or failover is not made, and the sample says so.
+// Nothing is sent from then on, not even what would still fit: what is left of a load is not the load.
+//
+// A refusal, and what no server heard of, uses no tokens; who fell silent or died before a status may have read the
+// prompt, and uses it.
+//
 // # Stale connections
 //
 // Servers close pooled connections under us: some after every stream, while they

@@ -17,10 +17,22 @@ type errand struct {
 	sample *results.Sample
 	doors  []*door // in the order in which they are tried
 	hedged bool    // a second attempt was sent beside one
+	asks   ask     // of each attempt
+	kept   bool    // an attempt was not made, for the attack's budget
 }
 
-// run makes attempts until one serves or the client gives up, and returns the last. The sample has the others.
+// run makes attempts until one serves or the client gives up, and returns the last. The sample has the others. The
+// budget has room for the first.
 func (e *errand) run(ctx context.Context) *try {
+	t := e.tries(ctx)
+	if e.kept && t.outcome != results.Complete {
+		t.err += " (not tried again: the attack's budget is used up)"
+	}
+	return t
+}
+
+// tries is run without its last word.
+func (e *errand) tries(ctx context.Context) *try {
 	t := e.round(ctx)
 	if t.outcome == results.Complete || !e.client.again(false) {
 		return t
@@ -34,11 +46,14 @@ func (e *errand) run(ctx context.Context) *try {
 		wait := m.backoff.wait(n, t.header, rng)
 		if now := e.clock.Now(); wait >= e.sample.Sent+e.client.Deadline-now {
 			return t // the deadline would not outlast it
+		} else if e.purse.empty() {
+			e.kept = true
+			return t
 		} else if !m.budget.take(now) {
 			t.err += " (not retried: the retry budget is used up)"
 			return t
 		}
-		if !pause(ctx, wait) {
+		if !pause(ctx, wait) || !e.affords() {
 			return t
 		}
 		e.put(t)
@@ -47,11 +62,26 @@ func (e *errand) run(ctx context.Context) *try {
 	return t
 }
 
-// round goes from door to door until one serves, or fails the client in a way for which it does not leave it.
+// affords reports whether the budget has room for one more attempt, and puts aside what that may use.
+func (e *errand) affords() bool {
+	fits := e.purse.take(e.asks)
+	e.kept = e.kept || !fits
+	return fits
+}
+
+// spend makes an attempt for which affords was true, and counts what it used.
+func (e *errand) spend(ctx context.Context, d *door, arrived func(counted int)) *try {
+	t := e.attempt(ctx, e.turn, d, arrived)
+	e.purse.settle(e.asks, t)
+	return t
+}
+
+// round goes from door to door until one serves, or fails the client in a way for which it does not leave it. The
+// budget has room for the first.
 func (e *errand) round(ctx context.Context) *try {
 	for i, d := range e.doors {
 		t := e.try(ctx, d)
-		if i == len(e.doors)-1 || !e.client.moves(t) || ctx.Err() != nil {
+		if i == len(e.doors)-1 || !e.client.moves(t) || ctx.Err() != nil || !e.affords() {
 			return t
 		}
 		e.put(t)

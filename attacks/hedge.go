@@ -13,7 +13,7 @@ import (
 // try makes an attempt at a door, and a second one beside it where the client hedges and has not yet.
 func (e *errand) try(ctx context.Context, d *door) *try {
 	if e.client.Hedge == 0 || e.hedged {
-		return e.attempt(ctx, e.turn, d, nil)
+		return e.spend(ctx, d, nil)
 	}
 	kept, other := e.race(ctx, d)
 	if other != nil {
@@ -55,7 +55,7 @@ func (e *errand) race(ctx context.Context, d *door) (kept, other *try) {
 				e.fail(panicked(fmt.Sprintf("the hedge of turn %d", e.turn.index), said))
 			}
 		}()
-		if two.Err() == nil {
+		if two.Err() == nil && e.affords() {
 			second = e.enter(two, d, &r, 1)
 			second.hedge = true
 		}
@@ -81,7 +81,7 @@ func (e *errand) race(ctx context.Context, d *door) (kept, other *try) {
 
 // enter makes one attempt of a race.
 func (e *errand) enter(ctx context.Context, d *door, r *race, i int32) *try {
-	t := e.attempt(ctx, e.turn, d, func(int) { r.won(i) })
+	t := e.spend(ctx, d, func(int) { r.won(i) })
 	if t.outcome == results.Complete && !r.won(i) { // it was whole before the news came
 		t.fail(results.Cancelled, "%v", errOvertaken)
 	}

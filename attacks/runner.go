@@ -53,6 +53,9 @@ func (r *runner) run(turn *turn) {
 		}
 	}()
 	s := r.serve(turn)
+	if s == nil {
+		return
+	}
 	if err := r.sink.Add(results.Record{Sample: s}); err != nil {
 		r.fail(fmt.Errorf("hand on sample %d: %w", turn.index, err))
 	}
@@ -66,9 +69,16 @@ func panicked(where string, said any) error {
 	return fmt.Errorf("panic in %s: %v\n%s", where, said, debug.Stack())
 }
 
-// serve runs a turn to its end: the first try, and as many more as the client makes.
+// serve runs a turn to its end: the first try, and as many more as the client makes. Nil: the budget has no room for
+// the first, so that there is no request to speak of.
 func (r *runner) serve(turn *turn) *results.Sample {
 	client := &r.clients[turn.client]
+	e := errand{runner: r, turn: turn, client: client, doors: r.ways[turn.client]}
+	if r.purse != nil {
+		if e.asks = turn.asks(); !e.affords() {
+			return nil
+		}
+	}
 	s := &results.Sample{Index: turn.index, Due: turn.due, Sent: r.clock.Now(), Labels: results.Labels{}}
 	if turn.closed {
 		s.Due = s.Sent
@@ -78,7 +88,7 @@ func (r *runner) serve(turn *turn) *results.Sample {
 	ctx, cancel := r.patience(turn, client)
 	defer cancel()
 	r.budgets[turn.client].pay(s.Sent)
-	e := errand{runner: r, turn: turn, client: client, sample: s, doors: r.ways[turn.client]}
+	e.sample = s
 	r.describe(s, e.run(ctx), turn, client)
 	return s
 }

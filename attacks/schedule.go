@@ -221,10 +221,13 @@ func (cfg Config) Schedule(phase results.Phase) iter.Seq2[Request, error] {
 			yield(Request{}, err)
 			return
 		}
-		places := make([]uint64, 1+len(cfg.Profile.Plus))
+		places, n := make([]uint64, 1+len(cfg.Profile.Plus)), int64(0)
 		for from, err := range l.schedule.arrivals(phase, cfg.Seed) {
 			if err != nil {
 				yield(Request{}, err)
+				return
+			}
+			if n++; cfg.Requests > 0 && n > cfg.Requests {
 				return
 			}
 			j := l.job(phase, from, places[from.Part])

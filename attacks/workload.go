@@ -79,12 +79,14 @@ type Golden struct {
 	Contains string `yaml:"contains" json:"contains,omitempty"`
 }
 
-// A Budget is the most that an attack may use. A zero field is no bound.
+// A Budget is the most that an attack may use. An attempt is made only if there is room for it and for the most that all
+// those under way may still use. A zero field is no bound.
 type Budget struct {
 	// Requests are attempts, retries and hedges too. Optional.
 	Requests int64 `yaml:"requests" json:"requests,omitempty"`
-	// Tokens of prompts and answers together, as the server counts them, or as they were asked for where it does
-	// not. Optional.
+	// Tokens of prompts and answers together, as the server counts them; until it has, a token for four bytes of the
+	// request's body, and its max_tokens. A server that counts more than that goes past the bound by what the requests
+	// under way have more. Optional.
 	Tokens int64 `yaml:"tokens" json:"tokens,omitempty"`
 }
 
