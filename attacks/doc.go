@@ -114,8 +114,32 @@
 // summary and count the whole. Where a usage says how much was reasoning, the rest is held
 // against the answer alone.
 //
-// Another user's nonce is looked for wherever a server may put it: in text, reasoning
-// and tool calls, in errors inside a stream, in refusals, in a 200 that is no stream.
+// A golden prompt whose answer is whole and not the one that is known is wrong_answer; any other failure of it is
+// what it would be.
+//
+// # Whose answer it is
+//
+// Each conversation has a nonce, and so has each user who comes again (users); both stand in the prompt, after what
+// requests share, as the id of the reader. Another one in an answer is wrong_user, whatever else became of it, and the
+// error names both requests. Another conversation's of the same user is one, too, and says so: a user sees text of
+// their own, by the mix-up that shows it to others. A nonce is looked for wherever a server may put it: in text,
+// reasoning and tool calls, in errors inside a stream, in refusals, in a 200 that is no stream; over any chunks, and
+// behind JSON's escapes at any depth (\u002d, \\u002d, \-): from an answer's first backslash on it is read twice. In
+// capitals, with other characters between its own, or encoded otherwise (base64, HTML), it is not found. A number that
+// was never handed out is a model's slip.
+//
+// Real models need not repeat what they are told: an answer without its own nonce is no failure, and Sample.Echoed says
+// which had it, so that in how many a swap would have been seen. canary asks for it.
+//
+// # Clients who leave
+//
+// They close the connection: over tokens, no byte more is looked at than the one that completed the last, though the
+// same read may have brought others (Sample.Bytes has them). After a time they leave wherever they are, between two
+// attempts too: then the sample is that of the attempt which had failed. Before the first byte means as soon as the
+// kernel has the request whole; on a connection that the server closed at that moment it never hears of it. What
+// failed or was complete before they left has that outcome. An answer in one piece has no tokens to leave after.
+//
+// # Answers in one piece
 //
 // An embedding, an image, a transcript come in one piece (whole.go). Such an answer is complete once HTTP says that
 // it is, all of it is one JSON object, and there is a result in it; with HTTP's word and half an object it is

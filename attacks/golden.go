@@ -2,7 +2,10 @@ package attacks
 
 import (
 	"errors"
+	"fmt"
 	"strings"
+
+	"github.com/failwhale/failwhale/results"
 )
 
 // Validate returns what is wrong with g, or nil.
@@ -28,4 +31,34 @@ func (g *Golden) right(answer string) bool {
 		return strings.Contains(answer, g.Contains)
 	}
 	return strings.TrimSpace(answer) == strings.TrimSpace(g.Answer)
+}
+
+// grade holds an answer that is complete against the one that is known, if one is.
+func (t *try) grade(g *Golden) {
+	if g == nil || t.outcome != results.Complete {
+		return
+	}
+	said := t.in.said.String()
+	if said == "" { // it came in one piece
+		said = string(t.in.delta.Text)
+	}
+	switch {
+	case g.right(said):
+	case g.Contains != "":
+		t.fail(results.WrongAnswer, "the answer to %s is %s; want %s in it", excerpt(g.Ask), excerpt(said), excerpt(g.Contains))
+	default:
+		t.fail(results.WrongAnswer, "the answer to %s is %s; want %s", excerpt(g.Ask), excerpt(said), excerpt(g.Answer))
+	}
+}
+
+// maxExcerpt bounds how much of a text a message quotes.
+const maxExcerpt = 100
+
+// excerpt quotes a text, or its beginning.
+func excerpt(text string) string {
+	text = strings.TrimSpace(text)
+	if len(text) <= maxExcerpt {
+		return fmt.Sprintf("%q", text)
+	}
+	return fmt.Sprintf("%q…", strings.ToValidUTF8(text[:maxExcerpt], ""))
 }

@@ -3,6 +3,7 @@ package attacks
 import (
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/failwhale/failwhale/results"
@@ -32,8 +33,9 @@ type intake struct {
 	left     *departure // by which the client has left: nothing more is read. Nil: it is there
 	role     time.Duration
 	chunks   []results.Chunk
-	lastRead int    // the socket read of the last chunk
-	text     []byte // all of it, if there is a counter and it is not too much
+	lastRead int              // the socket read of the last chunk
+	text     []byte           // all of it, if there is a counter and it is not too much
+	said     *strings.Builder // the answer without its reasoning and its calls. Nil: it is not needed
 	finish   string
 	done     bool
 
@@ -153,6 +155,7 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 	in.counted += tokens
 	if len(d.Text) > 0 {
 		in.textBytes += len(d.Text)
+		in.say(d.Text)
 		in.inText.find(d.Text, in.guard.nonces.prefix, in.guard.found)
 	}
 	if len(d.Reasoning) > 0 {
@@ -173,5 +176,12 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 	}
 	if in.arrived != nil {
 		in.arrived(in.counted)
+	}
+}
+
+// say keeps what is said, up to maxKept, for who needs it.
+func (in *intake) say(text []byte) {
+	if in.said != nil {
+		in.said.Write(text[:min(len(text), maxKept-in.said.Len())])
 	}
 }

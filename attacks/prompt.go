@@ -42,13 +42,14 @@ func (a *Attack) prompt(phase results.Phase, j job, reader string) []targets.Mes
 
 // ask writes what the user says, of about so many characters.
 func (a *Attack) ask(phase results.Phase, j job, reader string, chars int) string {
-	if j.golden != nil {
-		return goldenText + reader + ".\n\n" + j.golden.Ask
-	}
-	ask := askText
+	canary := ""
 	if j.class.Canary {
-		ask = canaryText + askText
+		canary = canaryText
 	}
+	if j.golden != nil {
+		return canary + goldenText + reader + ".\n\n" + j.golden.Ask
+	}
+	ask := canary + askText
 	var b strings.Builder
 	b.Grow(max(chars, 0) + 256)
 	if j.shape != nil && len(j.shape.Blocks) > 0 {

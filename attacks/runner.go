@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/failwhale/failwhale/results"
@@ -128,6 +129,9 @@ func (r *runner) newIntake(turn *turn, d *door, st *stamps) *intake {
 	in := &intake{
 		stamps: st, split: targets.Splitter{Framing: dialect.Framing()}, dec: dialect.Decoder(), guard: r.newGuard(turn),
 		received: r.live.received, counter: r.counters[r.modelAt(turn, d)], expect: min(turn.ask.MaxTokens, maxExpected),
+	}
+	if turn.golden != nil {
+		in.said = &strings.Builder{}
 	}
 	_, in.summarizes = dialect.(targets.Summarizer)
 	return in

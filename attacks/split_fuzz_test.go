@@ -132,6 +132,15 @@ func FuzzSplitsGiveTheSameSample(f *testing.F) {
 		}
 		engines = append(engines, a)
 	}
+	own := engines[0].Nonce(0) // which all of them have
+	for i, s := range all {
+		for _, id := range []string{own, strings.ReplaceAll(own, "-", `\u002d`)} {
+			text := sum(s.say(2, s.texts("a", id[:9], id[9:])...)...)
+			f.Add(uint8(i), uint8(0), text, []byte{2, 40, 7})
+			f.Add(uint8(i), uint8(1), text, []byte{2, 40, 7})
+		}
+		f.Add(uint8(i), uint8(2), s.head()+"20\r\n: a\nb", []byte(s.head())) // it ends within an HTTP chunk
+	}
 	f.Fuzz(func(t *testing.T, which, how uint8, body string, by []byte) {
 		s, a := &all[int(which)%len(all)], engines[int(which)%len(all)]
 		response := framed(s, how, body, by)

@@ -158,11 +158,13 @@ func (r *runner) receive(ctx context.Context, t *try, turn *turn, d *door, resp 
 		t.in = r.newIntake(turn, d, st)
 		t.in.arrived = t.arrived
 		if dialect.Framing() == targets.Whole {
-			return t.readWhole(ctx, b)
+			err = t.readWhole(ctx, b)
+		} else {
+			err = t.in.read(b)
+			t.bytes, t.echoed = t.in.bytes, t.in.guard.echoed
+			t.judge(ctx, dialect.Terminal(), err)
 		}
-		err = t.in.read(b)
-		t.bytes, t.echoed = t.in.bytes, t.in.guard.echoed
-		t.judge(ctx, dialect.Terminal(), err)
+		t.grade(turn.golden)
 	}
 	return err
 }
