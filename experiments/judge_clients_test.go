@@ -243,32 +243,35 @@ func TestReportTellsWhatClientsDid(t *testing.T) {
 		x.Hedged, x.Attempts = won, []results.Attempt{other}
 		return x
 	}
+	wholeLeft := leaves(results.LeftTime, 1, 0)(12)
+	wholeLeft.Unstreamed = true
 	moved := served(12)
 	moved.Labels = results.Labels{"endpoint": "spare"}
-	moved.Attempts = []results.Attempt{{Outcome: results.HTTPStatus, Status: 503, Endpoint: "main"}, {Outcome: results.HTTPStatus, Status: 503, Endpoint: "main"}}
+	moved.Attempts = []results.Attempt{{Outcome: results.RateLimited, Status: 429, Endpoint: "main"}, {Outcome: results.HTTPStatus, Status: 503, Endpoint: "main"}}
 	s.add(
 		turn(served(12), 1), turn(truncated(13), 2), turn(leaves(results.LeftTokens, 0.3, 4)(14), 3), turn(served(14), 1),
 		hedge(true, results.Attempt{Outcome: results.Cancelled, Hedge: true, Prompt: 3, Output: 1}),
 		hedge(true, results.Attempt{Outcome: results.Reset}), hedge(false, results.Attempt{Outcome: results.Cancelled, Hedge: true, Output: 2}),
 		moved, whole(12), leaves(results.LeftTime, 1, 0)(12), leaves(results.LeftTime, 1, 2)(12), leaves(results.LeftStart, 0, 0)(12), leaves("", 1, 3)(12),
-		silent(12),
+		silent(12), wholeLeft,
 	)
 	r := s.judge(t)
 	got := phaseOf(t, r, results.Fault)
 	want := got
-	want.Requests, want.Cancelled, want.Complete = 9, 5, 8
-	want.Amplification = 18. / 13
-	want.Answers, want.Echoed, want.Unstreamed, want.Infinite = 9, 8, 1, 0
+	want.Requests, want.Cancelled, want.Complete = 9, 6, 8
+	want.Amplification = 19. / 14
+	want.Answers, want.Echoed, want.Unstreamed, want.Infinite = 9, 8, 2, 0
 	want.Attempts = &results.AttemptStats{
-		Requests: 13, Attempts: 18, Hedges: 3, HedgesWon: 2, Failovers: 1,
+		Requests: 14, Attempts: 19, Hedges: 3, HedgesWon: 2, Failovers: 1,
 		Lost: []results.LostStats{
-			{Outcome: results.HTTPStatus, Status: 503, Count: 2}, {Outcome: results.Cancelled, Count: 2}, {Outcome: results.Reset, Count: 1},
+			{Outcome: results.Cancelled, Count: 2}, {Outcome: results.HTTPStatus, Status: 503, Count: 1},
+			{Outcome: results.RateLimited, Count: 1}, {Outcome: results.Reset, Count: 1},
 		},
 	}
 	want.Wasted = &results.WasteStats{Output: 13, Of: 102, Share: 13. / 102, Prompt: 3}
 	want.Conversations = &results.ConversationStats{Begun: 2, Turns: 4, Failed: 1}
 	want.Left = []results.LeftStats{
-		{Way: results.LeftStart, Count: 1, WithoutToken: 1}, {Way: results.LeftTokens, Count: 1}, {Way: results.LeftTime, Count: 2, WithoutToken: 1},
+		{Way: results.LeftStart, Count: 1, WithoutToken: 1}, {Way: results.LeftTokens, Count: 1}, {Way: results.LeftTime, Count: 3, WithoutToken: 1},
 	}
 	want.CountedBy = map[results.UsageSource]int{results.UsageServer: 9}
 	want.TokensPerChunk = 1
@@ -297,4 +300,48 @@ func TestReportTellsWhatClientsDid(t *testing.T) {
 	if !found {
 		t.Error("there is no slice of tier=paid")
 	}
+}
+
+// Before the first request with a label nobody had it: what they did is that of those without.
+func TestWhatClientsDidBeforeALabelCameIsOfThoseWithout(t *testing.T) {
+	turn := retriedAfter(3)(12)
+	turn.Turn, turn.Hedged, turn.Attempts[0].Hedge = 1, true, true
+	moved := truncated(12)
+	moved.Turn, moved.Labels, moved.Attempts = 2, results.Labels{"endpoint": "spare"}, []results.Attempt{{Outcome: results.Connect, Endpoint: "main"}}
+	s := newScript(anyClaim)
+	s.add(turn, moved, whole(12), silent(12), leaves(results.LeftStart, 0, 0)(12), leaves(results.LeftTime, 1, 0)(12), leaves(results.LeftTokens, 0.3, 5)(12))
+	want := phaseOf(t, s.judge(t), results.Fault)
+	last := served(14)
+	last.Labels = results.Labels{"tier": "paid"}
+	s.add(last)
+	for _, it := range s.judge(t).Slices {
+		if it.Phase != results.Fault || it.Label != "tier" || it.Value != results.NoValue {
+			continue
+		}
+		got := it.PhaseStats
+		got.Outcomes, got.TTFTSent, got.E2ESent = want.Outcomes, want.TTFTSent, want.E2ESent // slices have none of these, or no texts
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("those without a tier (-want +got):\n%s", diff)
+		}
+		return
+	}
+	t.Error("there is no slice of those without a tier")
+}
+
+// A server's TTFT is of streams, its tokens are of all answers.
+func TestServersAreHeldAgainstStreams(t *testing.T) {
+	s := newScript(anyClaim)
+	s.read(&results.Reading{At: sec(12), Source: "page", Server: "vllm", Values: map[string]float64{results.SignalRunning: 1}})
+	pieces := served(13)
+	pieces.Unstreamed = true
+	s.add(served(13), whole(13), pieces)
+	for _, st := range s.judge(t).Server {
+		if st.Phase == results.Fault {
+			if st.Ours.TTFT.N != 1 || st.Ours.Tokens != 30 {
+				t.Errorf("ours beside it = ttft of %d, %v tokens; want 1, 30", st.Ours.TTFT.N, st.Ours.Tokens)
+			}
+			return
+		}
+	}
+	t.Error("there is no page in the fault phase")
 }
