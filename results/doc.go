@@ -51,6 +51,14 @@
 // before a failed stream's end is a stall. Quantiles are by nearest rank over
 // all values, finite or not. Chunks that arrived in one read are one arrival.
 //
+// Users who left by plan were served until then: the first token, the gaps and the stalls that they saw count, and the
+// TTFT of one who gave up waiting is +∞, or a p99 would be good by the leaving of all who waited long. They are in
+// neither success nor E2E nor goodput: nobody knows how it would have ended. What the end of a run cancels counts
+// nowhere but in the tokens that arrived. An answer in one piece has an E2E, and no times of tokens.
+//
+// Tokens of attempts that did not serve, and of requests that failed in the end, are thrown away (Wasted); the former
+// are in no other figure. 0 leaks say something only where answers carry their own nonce (Echoed).
+//
 // # Both clocks, and what was counted
 //
 // TTFT and E2E are reported from Due and from Sent: the first is what a user waited, the second what the server

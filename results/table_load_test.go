@@ -91,7 +91,7 @@ func TestWriteLoad(t *testing.T) {
 	bound.Exit, bound.Why = results.ExitUndecided, "generator-bound: 31 of 1500 requests of the baseline phase were sent over 50ms late (p99 81 ms), so the figures tell of this machine and not of the stack"
 	cut := attacked()
 	cut.Exit, cut.Phases[0].TokensPerChunk = results.ExitInterrupted, 0.5
-	cut.Phases[0].Cancelled = 8
+	cut.Phases[0].Cancelled, cut.Phases[0].Left = 8, []results.LeftStats{{Way: results.LeftTokens, Count: 3}}
 	cut.Phases[0].Outcomes = append(cut.Phases[0].Outcomes, results.OutcomeStats{Outcome: results.Cancelled, Count: 8})
 	deaf := attacked()
 	deaf.Phases[0] = results.PhaseStats{
