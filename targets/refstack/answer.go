@@ -14,6 +14,8 @@ type answer struct {
 	nonce     string
 	seed      int
 	words     []string
+	repeat    []string // all that it says; nil: as many words as are asked for
+	finish    string
 	prefix    []byte // of every chunk, up to "choices":
 	buf       []byte
 }
@@ -31,7 +33,10 @@ func newAnswer(id, model string, created int64, p *prompt) *answer {
 	for _, m := range p.Messages {
 		_, _ = h.Write([]byte(m.Content)) // never fails
 	}
-	a := &answer{id: id, model: model, created: created, nonce: p.nonce, words: vocabulary()}
+	a := &answer{id: id, model: model, created: created, nonce: p.nonce, words: vocabulary(), repeat: p.repeat, finish: "length"}
+	if p.repeat != nil && p.output == len(p.repeat) {
+		a.finish = "stop"
+	}
 	a.seed = int(h.Sum32() % uint32(len(a.words))) // the vocabulary is small
 	a.prefix = append(a.prefix, `data: {"id":"`...)
 	a.prefix = append(a.prefix, id...)
@@ -53,8 +58,11 @@ func quoted(s string) []byte {
 }
 
 // token is the text of the i-th token. The first one is the prompt's nonce, so that a client can
-// see that the answer is its own.
+// see that the answer is its own, unless what it asks for is all that the answer is to be.
 func (a *answer) token(i int) string {
+	if a.repeat != nil {
+		return a.repeat[i]
+	}
 	if i == 0 && a.nonce != "" {
 		return a.nonce
 	}
@@ -69,14 +77,18 @@ func (a *answer) roleFrame() []byte {
 
 func (a *answer) tokenFrame(i int) []byte {
 	a.buf = append(a.buf[:0], a.prefix...)
-	a.buf = append(a.buf, `[{"index":0,"delta":{"content":"`...)
-	a.buf = append(a.buf, a.token(i)...) // plain ASCII without quotes
-	a.buf = append(a.buf, "\"},\"finish_reason\":null}]}\n\n"...)
+	a.buf = append(a.buf, `[{"index":0,"delta":{"content":`...)
+	if a.repeat != nil {
+		a.buf = append(a.buf, quoted(a.token(i))...)
+	} else {
+		a.buf = append(append(append(a.buf, '"'), a.token(i)...), '"') // plain ASCII without quotes
+	}
+	a.buf = append(a.buf, "},\"finish_reason\":null}]}\n\n"...)
 	return a.buf
 }
 
 func (a *answer) finishFrame() []byte {
-	return a.frame(`[{"index":0,"delta":{},"finish_reason":"length"}]}`)
+	return a.frame(`[{"index":0,"delta":{},"finish_reason":"` + a.finish + `"}]}`)
 }
 
 func (a *answer) usageFrame(prompt, output int) []byte {
@@ -111,7 +123,7 @@ func (a *answer) writeWhole(w http.ResponseWriter, prompt, output int) {
 	b = strconv.AppendInt(append(b, `","object":"chat.completion","created":`...), a.created, 10)
 	b = append(append(b, `,"model":`...), quoted(a.model)...)
 	b = append(append(b, `,"choices":[{"index":0,"message":{"role":"assistant","content":`...), quoted(string(text))...)
-	b = append(append(b, `},"finish_reason":"length"}],"usage":`...), usage(prompt, output)...)
+	b = append(append(b, `},"finish_reason":"`+a.finish+`"}],"usage":`...), usage(prompt, output)...)
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(append(b, "}\n"...)) // a client that has gone is not told
 }

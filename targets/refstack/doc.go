@@ -6,7 +6,8 @@
 // It is not a model server and says nothing about anybody's: no model runs, and
 // what an engine does takes as long as published measurements say that it would.
 // It is not for more than one machine, and not for tests of the API's every
-// parameter: sampling, tools and stop words are accepted and change nothing.
+// parameter: sampling, tools and stop words are accepted and change nothing. A user whose line begins
+// with "Repeat exactly: " is answered by the rest, and so there are prompts with a known answer.
 //
 // # Processes
 //

@@ -61,7 +61,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *apiError) {
 }
 
 // A chatRequest is what we take from a chat completion request. What is not named here (sampling,
-// tools, stop words) changes nothing: end-of-sequence is always ignored.
+// tools, stop words) changes nothing: end-of-sequence is ignored but for what was to be repeated.
 type chatRequest struct {
 	Model         string    `json:"model"`
 	Messages      []message `json:"messages"`
@@ -110,7 +110,8 @@ const defaultOutput = 256
 type prompt struct {
 	chatRequest
 	tokens, output int
-	nonce          string // the first one in the messages, or ""
+	nonce          string   // the first one in the messages, or ""
+	repeat         []string // what it asks to be repeated, as tokens; nil: nothing
 }
 
 // noncePattern is what a load generator puts into a prompt to know its own answer again.
@@ -136,6 +137,9 @@ func parseChat(body []byte, limits Limits, nonce *regexp.Regexp) (*prompt, *apiE
 	}
 	if p.output < 1 || p.output > limits.OutputTokens {
 		return nil, badRequest("max_tokens is %d: want 1 to %d", p.output, limits.OutputTokens)
+	}
+	if p.repeat = p.repeats(); p.repeat != nil {
+		p.output = min(p.output, len(p.repeat))
 	}
 	for _, m := range p.Messages {
 		p.tokens += messageTokens + (len(m.Content)+charsPerToken-1)/charsPerToken

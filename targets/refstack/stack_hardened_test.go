@@ -2,6 +2,7 @@ package refstack_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -20,6 +21,7 @@ func TestHardenedStack(t *testing.T) {
 	s := startStack(t, targets.Hardened)
 	t.Run("serves", func(t *testing.T) { s.T = t; serves(s) })
 	t.Run("has the roles that plans are checked by", func(t *testing.T) { s.T = t; hasRoles(s) })
+	t.Run("repeats", func(t *testing.T) { s.T = t; repeats(s) })
 	t.Run("refuses in OpenAI's words", func(t *testing.T) { s.T = t; refuses(s) })
 	t.Run("metrics", func(t *testing.T) { s.T = t; exposes(s) })
 	t.Run("a dead region is steered around", func(t *testing.T) { s.T = t; outlivesRegion(s) })
@@ -77,6 +79,68 @@ func serves(s *testStack) {
 		!strings.HasPrefix(whole.Choices[0].Message.Content, "fw-12345678-123456789abc ") || whole.Choices[0].Finish != "length" {
 		s.Errorf("an answer in one piece = %s (%v), want 7 tokens after the nonce", text, err)
 	}
+}
+
+// A user who asks for an exact repetition gets that and nothing else, a word a token; whatever else they ask, a story.
+func repeats(s *testStack) {
+	for _, c := range []struct {
+		content      string
+		max          int
+		text, finish string
+		tokens       int
+	}{
+		{"Repeat exactly: 42", 9, "42", "stop", 1},
+		{"The reader has the id fw-12345678-123456789abc.\n\nRepeat exactly: a \"b\"\n c é  d", 9, "a \"b\"\n c é  d", "stop", 6},
+		{"Repeat exactly: one two three", 2, "one two ", "length", 2},
+		{"Do not Repeat exactly: 42", 3, "", "length", 3},
+		{"Repeat exactly: ", 3, "", "length", 3},
+	} {
+		for _, stream := range []bool{true, false} {
+			body, err := json.Marshal(map[string]any{
+				"stream": stream, "stream_options": map[string]bool{"include_usage": true}, "max_tokens": c.max,
+				"messages": []map[string]string{{"role": "user", "content": "Repeat exactly: 7"}, {"role": "assistant", "content": "7"}, {"role": "user", "content": c.content}},
+			})
+			if err != nil {
+				s.Fatal(err)
+			}
+			_, _, answer := s.call(http.MethodPost, s.Endpoints["edge"].URL+"/v1/chat/completions", string(body), "Authorization", "Bearer sk-paid")
+			got, chunks := readAnswer(s, answer)
+			if c.text != "" && got.Message.Content != c.text || c.text == "" && got.Message.Content == "7" || got.Finish != c.finish || stream && chunks != c.tokens {
+				s.Errorf("%q, stream %t: %q, %q in %d chunks; want %q, %q in %d", c.content, stream, got.Message.Content, got.Finish, chunks, c.text, c.finish, c.tokens)
+			}
+			if want := fmt.Sprintf(`"completion_tokens":%d,`, c.tokens); !strings.Contains(answer, want) {
+				s.Errorf("%q, stream %t: %s; want %s", c.content, stream, answer, want)
+			}
+		}
+	}
+}
+
+type choice struct {
+	Message, Delta struct{ Content string }
+	Finish         string `json:"finish_reason"`
+}
+
+// readAnswer joins an answer, streamed or not, and counts the chunks that had text.
+func readAnswer(s *testStack, answer string) (all choice, chunks int) {
+	s.Helper()
+	for line := range strings.Lines(answer) {
+		var e struct{ Choices []choice }
+		line = strings.TrimSpace(strings.TrimPrefix(line, "data: "))
+		if line == "" || line == "[DONE]" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			s.Fatalf("%s: %v", line, err)
+		}
+		for _, c := range e.Choices {
+			all.Message.Content += c.Message.Content + c.Delta.Content
+			all.Finish += c.Finish
+			if c.Delta.Content != "" {
+				chunks++
+			}
+		}
+	}
+	return all, chunks
 }
 
 func refuses(s *testStack) {
