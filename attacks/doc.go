@@ -117,6 +117,9 @@
 // A golden prompt whose answer is whole and not the one that is known is wrong_answer; any other failure of it is
 // what it would be.
 //
+// Limits of our own machine (open files, local ports) are no failures of the server:
+// they end the attack, and so does a panic over a prompt or over what a server sent.
+//
 // # Whose answer it is
 //
 // Each conversation has a nonce, and so has each user who comes again (users); both stand in the prompt, after what
@@ -128,8 +131,8 @@
 // capitals, with other characters between its own, or encoded otherwise (base64, HTML), it is not found. A number that
 // was never handed out is a model's slip.
 //
-// Real models need not repeat what they are told: an answer without its own nonce is no failure, and Sample.Echoed says
-// which had it, so that in how many a swap would have been seen. canary asks for it.
+// Real models need not repeat what they are told: an answer without its own nonce is no failure. Sample.Echoed says
+// which had it: in those a swap would have been seen. canary asks the model for it.
 //
 // # Clients who leave
 //
@@ -145,9 +148,6 @@
 // it is, all of it is one JSON object, and there is a result in it; with HTTP's word and half an object it is
 // truncated, without a result empty. A nonce is looked for in all of its bytes, and in its texts again where they
 // were escaped. It has no first token, so that a client's first_token does not bound it.
-//
-// Limits of our own machine (open files, local ports) are no failures of the server:
-// they end the attack, and so does a panic over a prompt or over what a server sent.
 //
 // # Tokens
 //

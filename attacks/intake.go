@@ -120,7 +120,9 @@ func (in *intake) event(e *targets.Event) error {
 // take adds what an event brought.
 func (in *intake) take(d *targets.Delta) {
 	if n := len(d.Text) + len(d.Reasoning) + len(d.Tool); n > 0 {
-		in.unescape(d.Text, d.Reasoning, d.Tool)
+		if in.escaped == nil && (mayEscape(d.Text) || mayEscape(d.Reasoning) || mayEscape(d.Tool)) {
+			in.unescape()
+		}
 		in.chunk(d, n)
 	} else if d.Role && in.role == 0 && len(in.chunks) == 0 {
 		in.role = time.Duration(in.stamps.last.Load())

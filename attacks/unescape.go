@@ -57,21 +57,16 @@ func hexValue(c byte) (v rune, ok bool) {
 	return 0, false
 }
 
-// Unescapers are those of an answer's texts.
+// unescapers are those of an answer's texts.
 type unescapers struct{ text, reasoning, tool unescaper }
 
-// unescape begins to look for escaped nonces at the first backslash of any of an answer's texts: what came before
-// had none. Most answers have none at all, and events that are read without a parser have none either.
-func (in *intake) unescape(texts ...[]byte) {
-	if in.escaped != nil {
-		return
-	}
-	for _, text := range texts {
-		if bytes.IndexByte(text, '\\') >= 0 {
-			in.escaped = &unescapers{
-				text: unescaper{watcher: in.inText}, reasoning: unescaper{watcher: in.inReasoning}, tool: unescaper{watcher: in.inTool},
-			}
-			return
-		}
+// unescape begins to look for escaped nonces, at the first backslash of any of an answer's texts: what came before had
+// none. Most answers have none at all, and events that are read without a parser have none either.
+func (in *intake) unescape() {
+	in.escaped = &unescapers{
+		text: unescaper{watcher: in.inText}, reasoning: unescaper{watcher: in.inReasoning}, tool: unescaper{watcher: in.inTool},
 	}
 }
+
+// mayEscape reports whether a piece of text has a backslash.
+func mayEscape(text []byte) bool { return len(text) > 0 && bytes.IndexByte(text, '\\') >= 0 }
