@@ -55,7 +55,7 @@ func figures() []figure {
 	return []figure{
 		{name: "length", show: func(p *PhaseStats) string { return at(p.Duration) }},
 		{name: "requests", show: func(p *PhaseStats) string { return strconv.Itoa(p.Requests) }},
-		rate("requests/s (due)", func(p *PhaseStats) float64 { return perSecond(p.Requests, p.Duration) }),
+		rate("requests/s (due)", func(p *PhaseStats) float64 { return perSecond(p.Requests+p.leavers(), p.Duration) }),
 		{name: "success", show: successOf, change: points},
 		{name: "2xx, yet cut/empty/error", show: func(p *PhaseStats) string { return part(p.CutAfter200, p.Complete+p.CutAfter200) }},
 		{name: "refused (429, 503)", show: func(p *PhaseStats) string { return part(p.Refused, p.Requests) }},
