@@ -14,7 +14,8 @@ import (
 
 // AttackOptions are what Attack may be told beside the load.
 type AttackOptions struct {
-	// Duration is how long load is put on, at most. Required, unless the profile ends by itself.
+	// Duration is how long load is put on, at most. Required, unless the profile ends by itself or the config says after
+	// how many requests.
 	Duration time.Duration
 	// SLO is what goodput counts by. Optional.
 	SLO SLO
@@ -28,10 +29,10 @@ type AttackOptions struct {
 
 // Attack puts load on an endpoint, lets what is under way end, and reports what its users saw, as one
 // phase (baseline). It breaks nothing and claims nothing, so Verdict is Undecided: Exit is ExitHeld if the promised load was put on,
-// whatever the server said, ExitUndecided if this machine could not or no request was due, ExitInterrupted if ctx ended before. The
-// error is about cfg, whose Clock, Sink and Run it sets.
+// whatever the server said, ExitUndecided if this machine could not, the budget was used up or no request was due,
+// ExitInterrupted if ctx ended before. The error is about cfg, whose Clock, Sink and Run it sets.
 func Attack(ctx context.Context, cfg attacks.Config, opts AttackOptions) (*results.Report, error) {
-	if opts.Duration <= 0 && !cfg.Profile.Ends(results.Baseline) {
+	if opts.Duration <= 0 && !cfg.Profile.Ends(results.Baseline) && cfg.Requests == 0 {
 		return nil, fmt.Errorf("%s does not end by itself: say for how long", cfg.Profile)
 	}
 	plan := &Plan{Experiment: "attack", Seed: cfg.Seed, SLO: opts.SLO, Attack: AttackSpec{Profile: cfg.Profile}, Phases: PhaseSpec{Baseline: Length{For: opts.Duration}}}

@@ -108,8 +108,8 @@ func (j *Judge) event(e *results.Event) {
 		g.event(e)
 	}
 	switch e.Kind {
-	case results.EventPhase, results.EventGuard, results.EventGate, results.EventInterrupt, results.EventError,
-		results.EventLoadEnd, results.EventEnd:
+	case results.EventPhase, results.EventGuard, results.EventGate, results.EventBudget, results.EventInterrupt,
+		results.EventError, results.EventLoadEnd, results.EventEnd:
 		j.events = append(j.events, *e)
 	default: // the faults' own, which are in their reports
 	}

@@ -99,6 +99,8 @@ func (j *Judge) conclude(r *results.Report) {
 			say(results.ExitInterrupted, j.interrupted(e))
 		case results.EventGate:
 			say(results.ExitNotSteady, j.void())
+		case results.EventBudget:
+			say(results.ExitUndecided, j.line.budget)
 		case results.EventError:
 			say(results.ExitUndecided, wentWrong(&e))
 		default:

@@ -49,9 +49,10 @@ var ErrHarm = errors.New("harm may remain")
 
 // Ways for a run to end before its time that the log tells of already when they come up.
 var (
-	errGuard = errors.New("a guard was breached")
-	errFault = errors.New("a fault could not be put in force")
-	errGate  = errors.New("the baseline is not steady")
+	errGuard  = errors.New("a guard was breached")
+	errBudget = errors.New("the budget was used up")
+	errFault  = errors.New("a fault could not be put in force")
+	errGate   = errors.New("the baseline is not steady")
 )
 
 // errPanic is why a run ends that its own code brought down.
@@ -153,6 +154,7 @@ type execution struct {
 	ends  time.Duration // of the phase, at the latest
 	doing string        // something beside the phase's own business
 	armed []*armed      // not reverted yet, oldest first
+	broke bool          // the log has it that the budget was used up
 }
 
 // begin makes ready what play needs, and writes the log's header.
@@ -249,7 +251,8 @@ func (x *execution) play(ctx context.Context, script func(context.Context) error
 		if why == nil { // the watcher's or the attack's, if any
 			why = context.Cause(phases)
 		}
-		early := why != nil && !errors.Is(why, errGate)
+		err = errors.Join(err, x.balance(nil)) // it may have been used up since the watcher looked
+		early := why != nil && !errors.Is(why, errGate) && !errors.Is(why, errBudget)
 		if early {
 			err = errors.Join(err, x.explain(ctx, why))
 			cut()

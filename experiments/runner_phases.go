@@ -103,6 +103,24 @@ func (x *execution) endLoad(ctx context.Context, attack <-chan struct{}, cut fun
 		cut()
 		<-attack
 	}
+	return errors.Join(err, x.balance(nil))
+}
+
+// balance tells the log, once, that the attack's budget was used up, and abort, if not nil, that the phases are over: there
+// is no load any more. What is under way comes to its end.
+func (x *execution) balance(abort context.CancelCauseFunc) error {
+	spent := x.attack.Spent().Spent
+	x.mu.Lock()
+	known := x.broke
+	x.broke = spent != ""
+	x.mu.Unlock()
+	if known || spent == "" {
+		return nil
+	}
+	err := x.tell(results.Event{Kind: results.EventBudget, Detail: spent})
+	if abort != nil {
+		abort(errBudget)
+	}
 	return err
 }
 
@@ -129,6 +147,9 @@ func (x *execution) watch(ctx context.Context, abort context.CancelCauseFunc) {
 		now := x.clock.Now()
 		if x.Stack != nil && x.Stack.Gone() {
 			abort(errors.New(stackEnded + " in the middle of the run"))
+		}
+		if err := x.balance(abort); err != nil {
+			abort(err)
 		}
 		if finding, breached := x.judge.Breached(now); breached && !guarded {
 			tell := x.tell(results.Event{Kind: results.EventGuard, Claim: finding.Claim, Detail: finding.Why})

@@ -42,6 +42,7 @@ type bench struct {
 	hangs       bool   // the first request, for as long as its client waits
 	more        string // endpoints, as lines of YAML
 	attack      string // beside the profile
+	served      atomic.Int64
 }
 
 const goodConfig = `{"serve": true, "note": "as it was"}`
@@ -54,6 +55,7 @@ func newBench(t *testing.T, more ...faults.Kind) *bench {
 	b.write(t, goodConfig)
 	var first atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.served.Add(1)
 		if b.hangs && !first.Swap(true) {
 			_, _ = io.Copy(io.Discard, r.Body) // only then is the client's end seen
 			<-r.Context().Done()

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -55,6 +56,7 @@ func (m *moment) first(at time.Duration) {
 type timeline struct {
 	planned  int  // faults in the plan
 	recovers bool // the plan has a recovery phase
+	alone    bool // it is an attack: it has one phase, of which nobody speaks
 
 	begun     map[results.Phase]time.Duration
 	opened    moment          // Inject called for the first time
@@ -62,6 +64,7 @@ type timeline struct {
 	inForce   map[string]bool // faults between Inject called and Revert returned
 	done      map[string]bool // faults that were reverted, or failed before Inject
 	cut       moment          // something ended the run before its time
+	budget    string          // that it was used up before the phases were over; "": it was not
 	gate      moment
 	loadEnd   moment
 	ended     bool // in order
@@ -71,7 +74,7 @@ type timeline struct {
 
 func newTimeline(p *Plan) *timeline {
 	return &timeline{
-		planned: len(p.Faults), recovers: p.Phases.Recovery.Limit() > 0, begun: map[results.Phase]time.Duration{},
+		planned: len(p.Faults), recovers: p.Phases.Recovery.Limit() > 0, alone: p.Phases.Fault.Limit() == 0, begun: map[results.Phase]time.Duration{},
 		inForce: map[string]bool{}, done: map[string]bool{},
 	}
 }
@@ -101,6 +104,11 @@ func (t *timeline) event(e *results.Event) {
 		t.cutAt(e.At, "the run was interrupted")
 	case results.EventError:
 		t.cutAt(e.At, wentWrong(e))
+	case results.EventBudget:
+		if !t.loadEnd.came { // else all phases were over
+			t.budget = t.usedUp(e)
+			t.cutAt(e.At, t.budget)
+		}
 	case results.EventGate:
 		t.gate.first(e.At)
 	case results.EventLoadEnd:
@@ -125,6 +133,21 @@ func (t *timeline) begin(e *results.Event) {
 	case e.Phase == results.Recovery && t.opened.came && len(t.inForce) == 0:
 		t.closed.first(e.At)
 	}
+}
+
+// usedUp says when the budget was.
+func (t *timeline) usedUp(e *results.Event) string {
+	var phase results.Phase
+	for _, p := range append([]results.Phase{results.Warmup}, results.JudgedPhases()...) {
+		if at, begun := t.begun[p]; begun && at <= e.At {
+			phase = p
+		}
+	}
+	into := "into " + string(phase)
+	if t.alone {
+		into = "after its start"
+	}
+	return fmt.Sprintf("the budget of %s was used up %.1f s %s: the rest of the load was not sent", e.Detail, (e.At - t.begun[phase]).Seconds(), into)
 }
 
 // closeIfOver closes the window once no fault is in force and none is still to come.

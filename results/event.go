@@ -30,6 +30,7 @@ const (
 	EventReverted     EventKind = "reverted"      // Revert returned: Restored says how
 	EventGuard        EventKind = "guard"         // a guard was breached: Claim, Detail
 	EventGate         EventKind = "gate"          // the baseline was not steady: nothing is injected
+	EventBudget       EventKind = "budget"        // the attack's budget was used up: of what, in Detail
 	EventInterrupt    EventKind = "interrupt"     // a signal ended the run early
 	EventError        EventKind = "error"         // the run itself went wrong: Detail
 	EventLoadEnd      EventKind = "load_end"      // no further request will be sent

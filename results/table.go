@@ -288,6 +288,8 @@ func (r *Report) notes(s *screen) error {
 			what = "guard breached"
 		case EventGate:
 			what = "baseline not steady"
+		case EventBudget:
+			what = "budget used up"
 		case EventInterrupt:
 			what = "interrupted"
 		case EventError:
