@@ -10,8 +10,8 @@ import (
 	"github.com/failwhale/failwhale/targets"
 )
 
-// maxWhole bounds an answer in one piece. Ten images of 4096 by 4096 pixels, the most that a service makes at a time,
-// stay under it.
+// maxWhole bounds an answer in one piece. Ten images of 1536 by 1024 pixels, the largest of OpenAI's and the most at a
+// time, stay under it in base64 even if nothing compresses them.
 const maxWhole = 64 << 20
 
 // readWhole takes an answer that is one piece, and classifies the try. The error is why reading ended, nil at the

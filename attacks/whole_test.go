@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/http2"
 
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/results"
@@ -293,6 +294,55 @@ func TestWholeAnswersHedgedAndFailedOver(t *testing.T) {
 	}
 }
 
+// Over HTTP/2 an answer in one piece has the same names, and an upload of megabytes arrives whole.
+func TestWholeAnswersOverHTTP2(t *testing.T) {
+	for _, l := range letters() {
+		half := l.good[:len(l.good)/2]
+		head := func(s *targetstest.Stream2) { s.Head(200, "content-type", kind) }
+		for name, tt := range map[string]struct {
+			answer targetstest.Handler2
+			want   results.Outcome
+		}{
+			"good":  {func(s *targetstest.Stream2) { head(s); s.Data(l.good[:9]); s.Last(l.good[9:]) }, results.Complete},
+			"half":  {func(s *targetstest.Stream2) { head(s); s.Last(half) }, results.Truncated},
+			"reset": {func(s *targetstest.Stream2) { head(s); s.Data(half); s.Reset(http2.ErrCodeInternal) }, results.Reset},
+			"short": {func(s *targetstest.Stream2) {
+				s.Head(200, "content-type", kind, "content-length", length(l.good))
+				s.Last(half)
+			}, results.Malformed},
+			"error": {func(s *targetstest.Stream2) { head(s); s.Last(boom) }, results.StreamError},
+		} {
+			t.Run(l.dialect.Name()+" "+name, func(t *testing.T) {
+				t.Parallel()
+				server := targetstest.NewHTTP2(t, targetstest.HTTP2{}, tt.answer)
+				cfg, sink := config(server.URL())
+				cfg.Clients, cfg.Profile.Constant.Rate = []attacks.Client{{HTTP2: true}}, 1e-6
+				cfg.Workload = attacks.Workload{{Dialect: l.dialect.Name(), PromptTokens: attacks.Length{Fixed: 600}, OutputTokens: attacks.Length{Fixed: 1}}}
+				got := attackUntil(t, cfg, sink, 1)[0]
+				if got.Outcome != tt.want || !got.Unstreamed {
+					t.Errorf("outcome %s, error %q; want %s", got.Outcome, got.Error, tt.want)
+				}
+				if asked := server.Requests()[0]; l.text != nil && l.none == nil && len(asked.Body) < 600*3200 {
+					t.Errorf("the server has %d bytes of a minute of sound", len(asked.Body))
+				}
+			})
+		}
+	}
+}
+
+// What a transcript says can be known, too: of a class whose uploads are what its body says they are.
+func TestGoldenWholeAnswer(t *testing.T) {
+	for answer, want := range map[string]results.Outcome{"42": results.Complete, "43": results.WrongAnswer} {
+		server := targetstest.New(t, targetstest.Always(reply(`{"text":" `+answer+`"}`)...))
+		cfg, sink := config(server.URL())
+		cfg.Workload = attacks.Workload{{Preset: attacks.Audio, Golden: []attacks.Golden{{Ask: "?", Answer: "42"}}}}
+		cfg.Profile.Constant.Rate = 1e-6
+		if got := attackUntil(t, cfg, sink, 1)[0]; got.Outcome != want {
+			t.Errorf("%s: outcome %s, error %q; want %s", answer, got.Outcome, got.Error, want)
+		}
+	}
+}
+
 // A service has all its features under load at once, each asked in its own way; what has no tokens is unstreamed.
 func TestFeaturesOfAService(t *testing.T) {
 	var by [3]atomic.Int64 // uploads, requests with tools, others
@@ -320,7 +370,7 @@ func TestFeaturesOfAService(t *testing.T) {
 		return echo(r)
 	})
 	cfg, sink := config(server.URL())
-	cfg.Endpoint.Model = "tiny"
+	cfg.Endpoint.Model, cfg.Profile.Constant.Rate = "tiny", 30 // a fifth of them are a megabyte each
 	cfg.Workload = attacks.Workload{{Preset: attacks.ChatShort}, {Preset: attacks.Embeddings}, {Preset: attacks.Image}, {Preset: attacks.Audio}, {Preset: attacks.Tools}}
 	seen := map[string]int{}
 	for _, s := range attackUntil(t, cfg, sink, 60) {

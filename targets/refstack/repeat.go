@@ -1,6 +1,9 @@
 package refstack
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // repeatAsk begins a line of the last thing that a user says, and all after it is what we answer: so prompts with a
 // known answer can be shown here, where no model knows any.
@@ -8,11 +11,11 @@ const repeatAsk = "Repeat exactly: "
 
 // repeats finds what a prompt asks to be repeated, as tokens, a word each. Nil: nothing.
 func (p *prompt) repeats() []string {
-	for i := len(p.Messages) - 1; i >= 0; i-- {
-		if p.Messages[i].Role != "user" {
+	for _, m := range slices.Backward(p.Messages) {
+		if m.Role != "user" {
 			continue
 		}
-		text := string(p.Messages[i].Content)
+		text := string(m.Content)
 		at := strings.Index(text, repeatAsk)
 		if at < 0 || at > 0 && text[at-1] != '\n' {
 			return nil
