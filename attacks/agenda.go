@@ -2,10 +2,13 @@ package attacks
 
 import (
 	"cmp"
+	"container/heap"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -29,11 +32,15 @@ type turn struct {
 	request []byte         // as it goes over the wire to the first door; nil once that is not needed again
 	fresh   bool           // it goes on a connection of its own that was not there before
 	closed  bool           // of a closed loop: it is due when it is sent
+	conv    *conversation  // that it is a turn of; nil: it stands alone
 }
 
 // An agenda knows which turn is due when. It is vegeta's Pacer, which waits, and
 // vegeta's Targeter, which hands out what it waited for. Vegeta calls the Pacer
 // from one goroutine and the Targeter from many.
+//
+// It has the plans of the phases, and beside them the conversations' next turns, which join
+// it from the goroutines of those before them. What is due first goes first, whichever it is of.
 //
 // What was due is sent: a phase that ends while we are behind leaves its backlog
 // to be sent late, where the samples' lag shows it.
@@ -53,16 +60,26 @@ type agenda struct {
 	written int64         // turns of all plans
 	cost    time.Duration // of writing a turn, as it was lately
 
+	numbered atomic.Uint64 // turns that have an index, those that are written ahead too
+
 	mu        sync.Mutex
 	changed   chan struct{} // closed and replaced by whatever a waiting Pacer must know
 	plans     []*plan       // in order; only the last one is open
+	begun     []beginning   // of all phases so far
+	joined    followUps     // not yet due
+	coming    int           // conversations that have begun and have turns which are not yet due
 	over      bool          // nothing further is planned
 	exhausted bool          // the last plan came to the end of its schedule
 	err       error         // it ended the agenda
-	index     uint64        // of the next turn
-	busy      int           // turns that are due or under way
+	busy      int           // turns that are due or under way, and conversations between two
 	due       []*turn       // for the Targeter
 	out       map[uint64]*turn
+}
+
+// A beginning is when a phase began.
+type beginning struct {
+	phase results.Phase
+	start time.Duration
 }
 
 // A plan is one phase's schedule.
@@ -103,16 +120,17 @@ func (g *agenda) begin(phase results.Phase, limit time.Duration) {
 		until = now + limit - 1
 	}
 	g.plans = append(g.plans, &plan{phase: phase, start: now, until: until})
+	g.begun = append(g.begun, beginning{phase, now})
 	g.exhausted = false
 	g.announce()
 }
 
-// stop ends the schedule; nothing after now becomes due.
+// stop ends the schedule; nothing after now becomes due, and no conversation goes on.
 func (g *agenda) stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.over = true
-	g.closePlan()
+	g.joined.dropAfter(g.closePlan())
 	g.announce()
 }
 
@@ -124,7 +142,7 @@ func (g *agenda) end(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.over, g.err = true, cmp.Or(g.err, err)
-	g.plans = nil
+	g.plans, g.joined = nil, nil
 	g.announce()
 }
 
@@ -145,6 +163,7 @@ func (g *agenda) announce() {
 type view struct {
 	plan    *plan // nil: nothing is planned
 	until   time.Duration
+	joined  time.Duration // when the first of the conversations' turns is due; forever: there is none
 	busy    int
 	changed <-chan struct{}
 	over    bool
@@ -153,9 +172,12 @@ type view struct {
 func (g *agenda) look() view {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	v := view{changed: g.changed, over: g.over, busy: g.busy}
+	v := view{changed: g.changed, over: g.over, busy: g.busy, joined: forever}
 	if len(g.plans) > 0 {
 		v.plan, v.until = g.plans[0], g.plans[0].until
+	}
+	if len(g.joined) > 0 {
+		v.joined = g.joined[0].due
 	}
 	return v
 }
@@ -168,15 +190,11 @@ func (g *agenda) Pace(time.Duration, uint64) (wait time.Duration, stop bool) {
 		if g.playing != nil && g.playing != v.plan {
 			g.close()
 		}
-		switch {
-		case v.plan != nil:
-			if g.playing = v.plan; g.play(v) {
-				return 0, false
-			}
-		case v.over:
+		if v.plan == nil && v.joined == forever && v.over {
 			return 0, true
-		default:
-			<-v.changed
+		}
+		if g.play(v) {
+			return 0, false
 		}
 	}
 }
@@ -184,9 +202,28 @@ func (g *agenda) Pace(time.Duration, uint64) (wait time.Duration, stop bool) {
 // Rate is part of vegeta's Pacer. Vegeta asks its own pacers alone for it.
 func (g *agenda) Rate(time.Duration) float64 { return 0 }
 
-// play waits for the next turn of a plan and returns true, or false if things must be looked at again.
+// play waits for the next turn, of the plan or of a conversation, and returns true, or false if things must be
+// looked at again.
 func (g *agenda) play(v view) bool {
+	planned := forever
+	if v.plan != nil {
+		var is bool
+		if planned, is = g.next(v); !is {
+			return false
+		}
+	}
+	first := min(planned, v.joined)
+	if planned < forever {
+		g.writeAhead(v.plan, first, v.changed)
+	}
+	return g.sleep(first, v.changed) && g.release(v.plan, planned)
+}
+
+// next says when the plan's next turn is due, and writes it if need be: forever, while all users of a closed loop are
+// busy. False: the plan is at its end, and off the agenda.
+func (g *agenda) next(v view) (due time.Duration, is bool) {
 	p := v.plan
+	g.playing = p
 	if len(p.ahead) == 0 && !p.ended {
 		g.draw(p)
 	}
@@ -196,22 +233,21 @@ func (g *agenda) play(v view) bool {
 		} else {
 			g.drop(p, true)
 		}
-		return false
+		return 0, false
 	}
-	due := p.ahead[0].due
-	if g.loop != nil {
-		if v.busy >= g.loop.Users {
-			<-v.changed
-			return false
-		}
+	due = p.ahead[0].due
+	full := g.loop != nil && v.busy >= g.loop.Users
+	switch {
+	case full && !v.over:
+		return forever, true
+	case g.loop != nil:
 		due = max(g.clock.Now(), p.start+g.loop.from(v.busy))
 	}
-	if due > v.until {
+	if full || due > v.until {
 		g.drop(p, false)
-		return false
+		return 0, false
 	}
-	g.writeAhead(p, due, v.changed)
-	return g.sleep(due, v.changed) && g.release(p, due)
+	return due, true
 }
 
 // draw writes a plan's next turn.
@@ -245,7 +281,7 @@ func (g *agenda) compose(p *plan) (t *turn, err error) {
 	for len(p.places) <= from.Part {
 		p.places = append(p.places, 0)
 	}
-	index := g.index + uint64(len(p.ahead)) // which the Pacer alone changes
+	index := g.number()
 	if t, err = g.write(p.phase, from, p.places[from.Part], index); err != nil {
 		return nil, fmt.Errorf("write request %d: %w", index, err)
 	}
@@ -275,7 +311,7 @@ const (
 	bytesAhead = 16 << 20
 )
 
-// writeAhead uses the time until due to write the turns after the next: those of a burst of long prompts would
+// writeAhead uses the time until due to write the plan's turns after the next: those of a burst of long prompts would
 // else wait for each other's words. It stops while there is still time for twice the longest that one took
 // lately, and once the agenda has changed.
 func (g *agenda) writeAhead(p *plan, due time.Duration, changed <-chan struct{}) {
@@ -297,6 +333,10 @@ func (g *agenda) drop(p *plan, exhausted bool) {
 		return
 	}
 	g.plans = g.plans[1:]
+	if n := uint64(len(p.ahead)); n > 0 { // nobody has seen their indices: they can be given again, if they are the last
+		first := p.ahead[0].index
+		g.numbered.CompareAndSwap(first+n, first)
+	}
 	g.exhausted = exhausted && len(g.plans) == 0
 }
 
@@ -308,24 +348,72 @@ func (g *agenda) close() {
 	g.playing = nil
 }
 
-// release makes the plan's next turn due. It returns false if that is no longer on the agenda.
-func (g *agenda) release(p *plan, due time.Duration) bool {
+// release makes the next turn due: that of the plan, which is due at planned, or that of a conversation, if it is due
+// before. It returns false if there is none that is due by now.
+func (g *agenda) release(p *plan, planned time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.plans) == 0 || g.plans[0] != p || due > p.until {
+	now := g.clock.Now()
+	switch {
+	case len(g.joined) > 0 && g.joined[0].due < planned:
+		if g.joined[0].due > now {
+			return false
+		}
+		t := g.joined[0]
+		heap.Pop(&g.joined)
+		t.phase = g.phaseAt(t.due)
+		g.issue(t)
+	case p == nil, len(g.plans) == 0, g.plans[0] != p, planned > p.until, planned > now:
 		return false
+	default:
+		t := p.ahead[0]
+		t.due = planned
+		p.ahead[0], p.ahead = nil, p.ahead[1:]
+		p.bytes -= len(t.request)
+		g.busy++
+		g.issue(t)
 	}
-	t := p.ahead[0]
-	t.due = due
-	p.ahead[0], p.ahead = nil, p.ahead[1:]
-	p.bytes -= len(t.request)
-	g.index++
-	g.busy++
-	g.due = append(g.due, t)
 	return true
 }
 
-// done says that a turn has ended: in a closed loop the next one may begin.
+// issue hands a turn that is due to the Targeter.
+func (g *agenda) issue(t *turn) {
+	if c := t.conv; c != nil {
+		switch {
+		case c.turn == 1 && c.goesOn():
+			g.coming++
+		case c.turn > 1 && !c.goesOn():
+			g.coming--
+		}
+	}
+	g.due = append(g.due, t)
+}
+
+// phaseAt is the one that was on then.
+func (g *agenda) phaseAt(at time.Duration) results.Phase {
+	n := len(g.begun) - 1
+	for n > 0 && g.begun[n].start > at {
+		n--
+	}
+	return g.begun[n].phase
+}
+
+// join puts the next turn of a conversation on the agenda, from the goroutine of the one before. Its user stays busy
+// until done. It returns false once the load was stopped: the conversation ends there.
+func (g *agenda) join(t *turn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.over {
+		return false
+	}
+	heap.Push(&g.joined, t)
+	if g.joined[0] == t { // the Pacer may wait for something later
+		g.announce()
+	}
+	return true
+}
+
+// done says that a turn has ended that no other follows: in a closed loop the next user may begin.
 func (g *agenda) done() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -335,11 +423,19 @@ func (g *agenda) done() {
 	}
 }
 
-// isExhausted reports whether the schedule of the phase begun last is at its end, and all of it is due.
+// isExhausted reports whether the schedule of the phase begun last is at its end, and all of it is due, the last turns
+// of all conversations too.
 func (g *agenda) isExhausted() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.exhausted
+	return g.exhausted && g.coming == 0
+}
+
+// isOver reports whether the load was stopped.
+func (g *agenda) isOver() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.over
 }
 
 // target is vegeta's Targeter.
@@ -366,12 +462,12 @@ func (g *agenda) take(index uint64) (*turn, bool) {
 	return t, ok
 }
 
-// issued is how many turns have become due, so how many nonces are out.
-func (g *agenda) issued() uint64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.index
-}
+// number gives the next turn its index. Where there are conversations, turns are written from many goroutines, some
+// long before they are due, and some for nothing: then indices are not in the order of due, and have gaps.
+func (g *agenda) number() uint64 { return g.numbered.Add(1) - 1 }
+
+// issued is how many indices there are, so how many nonces may be out.
+func (g *agenda) issued() uint64 { return g.numbered.Load() }
 
 func (g *agenda) failure() error {
 	g.mu.Lock()
@@ -383,8 +479,13 @@ func (g *agenda) failure() error {
 // millisecond late where nothing else wakes the process, and a little more if it is busy.
 const alarmLead = 1200 * time.Microsecond
 
-// sleep waits until due and returns true, or false once the agenda has changed.
+// sleep waits until due and returns true, or false once the agenda has changed. While the alarm is on, at the very
+// end, it does not hear of that: what has come meanwhile is seen at due.
 func (g *agenda) sleep(due time.Duration, changed <-chan struct{}) bool {
+	if due == forever {
+		<-changed
+		return false
+	}
 	for {
 		now := g.clock.Now()
 		left := due - now
@@ -407,4 +508,40 @@ func (g *agenda) sleep(due time.Duration, changed <-chan struct{}) bool {
 			return false
 		}
 	}
+}
+
+// followUps are turns of conversations by when they are due, the first of them at the top of the heap.
+type followUps []*turn
+
+// Len is part of heap.Interface, as are the others.
+func (f followUps) Len() int { return len(f) }
+
+// Less goes by due, and at the same time by index.
+func (f followUps) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(f[i].due, f[j].due), cmp.Compare(f[i].index, f[j].index)) < 0
+}
+
+// Swap swaps.
+func (f followUps) Swap(i, j int) { f[i], f[j] = f[j], f[i] }
+
+// Push adds a *turn; nobody has anything else.
+func (f *followUps) Push(x any) {
+	if t, is := x.(*turn); is {
+		*f = append(*f, t)
+	}
+}
+
+// Pop takes the last.
+func (f *followUps) Pop() any {
+	last := len(*f) - 1
+	t := (*f)[last]
+	(*f)[last] = nil // its request is long, and the place may stay
+	*f = (*f)[:last]
+	return t
+}
+
+// dropAfter drops those that are due after now.
+func (f *followUps) dropAfter(now time.Duration) {
+	*f = slices.DeleteFunc(*f, func(t *turn) bool { return t.due > now })
+	heap.Init(f)
 }

@@ -27,13 +27,16 @@ func (d toil) Encode(p targets.Prompt) (targets.Request, error) {
 }
 
 // ahead begins an attack with a trace in our format, whose prompts take so long to write each.
-func ahead(t *testing.T, each time.Duration, text string) (a *attacks.Attack, sink *samples, written *atomic.Int64) {
+func ahead(t *testing.T, each time.Duration, text string, change ...func(*attacks.Config)) (a *attacks.Attack, sink *samples, written *atomic.Int64) {
 	t.Helper()
 	server := targetstest.NewPipe(t, echo)
 	cfg, sink := config(server.URL())
 	tr := trace(t, attacks.TraceHeader+text)
 	cfg.Profile, written = attacks.Profile{Trace: &tr}, new(atomic.Int64)
 	cfg.Dialect = toil{targets.Dialects()[0], each, written}
+	for _, f := range change {
+		f(&cfg)
+	}
 	a = newAttack(t, cfg)
 	a.SetDial(server.Dial)
 	written.Store(0) // without what New has tried

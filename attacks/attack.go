@@ -29,8 +29,8 @@ type Config struct {
 	Profile  Profile
 	Workload Workload
 	Clients  []Client
-	// Requests is how many are due in all phases together, at most: then the schedule is at its end. Optional; default
-	// as many as the profile has.
+	// Requests is how many are due in all phases together, at most: then the schedule is at its end. The later turns of
+	// conversations come beside. Optional; default as many as the profile has.
 	Requests int64
 	// Budget is the most that may be used: what it has no room for ends the schedule, and is not sent. Optional.
 	Budget Budget
@@ -161,19 +161,25 @@ func prefix(where string, err error) error {
 // write composes the request that is number k of its part of a phase and number index of the run.
 func (a *Attack) write(phase results.Phase, from Arrival, k, index uint64) (*turn, error) {
 	j := a.load.job(phase, from, k)
-	first := a.doors[0]
 	t := &turn{
 		index: index, phase: phase, client: j.client, class: j.kind, seed: j.seed, nonce: a.nonces.of(index), closed: a.agenda.loop != nil,
 		fresh: a.load.schedule.profile.at(from.Part).Herd != nil, user: a.users.draw(&j), golden: j.golden,
 		ask: a.question(&j),
 	}
 	t.ask.Messages = a.prompt(phase, j, a.reader(t))
-	var err error
-	t.request, err = first.request(t)
-	if a.clients[j.client].Failover == nil {
+	t.conv = newConversation(&j, index)
+	t.conv.begin(t.ask.Messages)
+	return t, a.encode(t)
+}
+
+// encode writes a turn as it goes over the wire to the first door. What it says is not needed again, but by a
+// conversation, which has it, and by clients who go to another door.
+func (a *Attack) encode(t *turn) (err error) {
+	t.request, err = a.doors[0].request(t)
+	if a.clients[t.client].Failover == nil {
 		t.ask.Messages = nil
 	}
-	return t, err
+	return err
 }
 
 // Run lets vegeta drive until Stop was called and every stream has ended, or ctx
@@ -224,14 +230,16 @@ func (a *Attack) fail(err error) {
 func (a *Attack) Begin(p results.Phase) { a.agenda.begin(p, 0) }
 
 // BeginFor is Begin for a known length: what would be due at its end or after is not sent, however late the
-// call comes that ends it. 100/s for 3 s are 300 requests.
+// call comes that ends it. 100/s for 3 s are 300 requests. Conversations go on past it, as they do past Begin: their
+// later turns are of the phase that is on when they are due.
 func (a *Attack) BeginFor(p results.Phase, length time.Duration) { a.agenda.begin(p, length) }
 
-// Stop ends the schedule: nothing further becomes due. Streams run on.
+// Stop ends the schedule: nothing further becomes due, and conversations end with the turn that is under way. Streams
+// run on.
 func (a *Attack) Stop() { a.agenda.stop() }
 
 // Exhausted reports whether the schedule of the phase begun last has come to its end by itself, as that of a trace
-// does, and all of it is due.
+// does, and all of it is due, with the last turns of all conversations.
 func (a *Attack) Exhausted() bool { return a.agenda.isExhausted() }
 
 // Live returns the figures of this moment.

@@ -7,7 +7,7 @@
 // proxies or speak HTTP/2: one stream has one connection, whose stamps are its own.
 //
 //	Profile ─ arrivals ──► agenda ─ Pacer, Targeter ─► vegeta ─ workers ─► runner.RoundTrip
-//	Workload, Client ─ turns ─┘                                              │ a goroutine a turn: attempts, back-off
+//	Workload, Client ─ turns ─┘ ◄─ conversations' next turns ────────────────┤ a goroutine a turn: attempts, back-off
 //	                                                                         ▼
 //	pool ─ link ─ socket (stamps) ─► feed ─► body ─ pieces ─► intake: events, tokens, nonces ─► outcome ─► Sample ─► Sink
 //
@@ -42,6 +42,23 @@
 // request failed sends no more than ten a second (k6's and wrk's go on at full speed): else one
 // replica of two that refuses at once would have nearly all requests, and success would be
 // nearly none, and a dead server would be met with all that our machine can do.
+//
+// # Conversations
+//
+// A request of a class with turns is the first of a conversation. When a turn has ended, its
+// goroutine writes the next one, which is due when its user has thought: at Done and the time that
+// was drawn. It carries the system prompt, what was asked and what the server really answered (its
+// text alone: no reasoning, no calls of tools), up to 1 MiB an answer. The agenda keeps such turns in a
+// heap beside the plans of the phases, and releases what is due first; only a user who does not think at all
+// has a next turn that is written after it is due. They live on from phase to phase, and are of the one
+// that is on when they are due; the end of the load drops those that are still to come. How many turns there are,
+// and of each how long its user thinks, what they ask and how long the answer may be, is drawn by the
+// conversation's seed: the same in each judged phase, whatever the server does.
+//
+// A turn that failed does not end its conversation: users ask again, and a stack that is in trouble would
+// else be asked less and look better. Its question is left out of what follows. Of an answer that its
+// client left by plan, what had come is kept, as a chat does. In a closed loop a user has one conversation after
+// another and is busy with it while they think.
 //
 // # Traces
 //

@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"github.com/failwhale/failwhale/results"
 )
@@ -129,3 +133,43 @@ func (a *Attack) One(ctx context.Context) (*results.Sample, error) {
 
 // Right is right.
 func (g *Golden) Right(answer string) bool { return g.right(answer) }
+
+// A Release is a turn that the agenda released, to a test in the place of vegeta and of the runner.
+type Release struct {
+	Due          time.Duration
+	Phase        results.Phase
+	Conversation uint64
+	Turn         int
+
+	r *runner
+	t *turn
+}
+
+// Release waits for the next turn; false: nothing further is due.
+func (a *Attack) Release() (r Release, ok bool) {
+	if _, stop := a.agenda.Pace(0, 0); stop {
+		return Release{}, false
+	}
+	var into vegeta.Target
+	if err := a.agenda.target(&into); err != nil {
+		panic(err)
+	}
+	index, err := strconv.ParseUint(into.Header.Get(turnHeader), 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	t, _ := a.agenda.take(index)
+	r = Release{Due: t.due, Phase: t.phase, r: &runner{Attack: a}, t: t}
+	if t.conv != nil {
+		r.Conversation, r.Turn = t.conv.first, t.conv.turn
+	}
+	return r, true
+}
+
+// End ends the turn.
+func (r Release) End(o results.Outcome) {
+	now := r.r.clock.Now()
+	if !r.r.goOn(r.t, &results.Sample{Sent: now, Done: now, Outcome: o}) {
+		r.r.agenda.done()
+	}
+}

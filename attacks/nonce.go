@@ -79,7 +79,7 @@ func mix(a, b uint64) uint64 {
 type guard struct {
 	nonces nonces
 	users  *users
-	issued func() uint64 // how many requests have become due
+	issued func() uint64 // how many requests have an index
 	turn   *turn         // whose answer it is
 	leak   string
 	echoed bool // the answer carries a nonce of its own

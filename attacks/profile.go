@@ -332,6 +332,8 @@ const (
 	departStream
 	userStream
 	prefixStream
+	conversationStream
+	thinkStream
 )
 
 // partSeed is the seed of a phase's base, or of a part of it. It is one for all phases that are judged, so that

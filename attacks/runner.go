@@ -47,7 +47,12 @@ func (r *runner) RoundTrip(req *http.Request) (*http.Response, error) {
 // bytes that nobody foresaw or in the sink, ends the attack and not the process: faults may be in place
 // that somebody has to revert.
 func (r *runner) run(turn *turn) {
-	defer r.agenda.done()
+	more := false
+	defer func() {
+		if !more {
+			r.agenda.done()
+		}
+	}()
 	defer func() {
 		if said := recover(); said != nil {
 			r.fail(panicked(fmt.Sprintf("turn %d", turn.index), said))
@@ -57,10 +62,11 @@ func (r *runner) run(turn *turn) {
 	if s == nil {
 		return
 	}
+	more = r.goOn(turn, s)
 	if err := r.sink.Add(results.Record{Sample: s}); err != nil {
 		r.fail(fmt.Errorf("hand on sample %d: %w", turn.index, err))
 	}
-	if turn.closed && s.Outcome != results.Complete {
+	if !more && turn.closed && s.Outcome != results.Complete {
 		pause(r.ctx, s.Sent+failedPause-r.clock.Now())
 	}
 }
@@ -84,13 +90,18 @@ func (r *runner) serve(turn *turn) *results.Sample {
 	if turn.closed {
 		s.Due = s.Sent
 	}
+	if c := turn.conv; c != nil {
+		s.Conversation, s.Turn = c.first, c.turn
+	}
 	place := r.live.begin(s)
 	defer r.live.end(s, place)
 	ctx, cancel := r.patience(turn, client)
 	defer cancel()
 	r.budgets[turn.client].pay(s.Sent)
 	e.sample = s
-	r.describe(s, e.run(ctx), turn, client)
+	served := e.run(ctx)
+	r.describe(s, served, turn, client)
+	turn.conv.hear(served)
 	return s
 }
 
@@ -130,7 +141,7 @@ func (r *runner) newIntake(turn *turn, d *door, st *stamps) *intake {
 		stamps: st, split: targets.Splitter{Framing: dialect.Framing()}, dec: dialect.Decoder(), guard: r.newGuard(turn),
 		received: r.live.received, counter: r.counters[r.modelAt(turn, d)], expect: min(turn.ask.MaxTokens, maxExpected),
 	}
-	if turn.golden != nil {
+	if turn.golden != nil || turn.conv.goesOn() {
 		in.said = &strings.Builder{}
 	}
 	_, in.summarizes = dialect.(targets.Summarizer)

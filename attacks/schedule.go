@@ -201,7 +201,8 @@ type Request struct {
 }
 
 // Schedule yields the requests that an attack with the profile, workload, clients and seed of cfg would send in a
-// phase, and sends none. Most schedules do not end. An error, of the load or of a trace, is the last of them.
+// phase, and sends none; of a conversation the first: when the others are due is for the answers to say. Most schedules
+// do not end. An error, of the load or of a trace, is the last of them.
 func (cfg Config) Schedule(phase results.Phase) iter.Seq2[Request, error] {
 	return func(yield func(Request, error) bool) {
 		errs := cfg.checkLoad()

@@ -12,8 +12,9 @@ import (
 // the start of the run on one monotonic clock; 0 means never. Its zero value is
 // a request of unknown outcome, which counts as failed.
 type Sample struct {
-	// Index is the request's place in the agenda. It identifies the request in
-	// the run; vegeta's own sequence number does not.
+	// Index identifies the request in the run; vegeta's own sequence number does not. It counts requests in the order
+	// in which they are due; but where there are conversations in that in which they are written, which may be
+	// long before, and with gaps for what was written and never due.
 	Index uint64
 	// Due is when the schedule said, Sent when the first attempt was handed to
 	// the transport, Done when the last byte or the last error was seen.

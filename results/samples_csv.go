@@ -13,8 +13,8 @@ import (
 )
 
 // A SamplesCSV is a Sink that writes a row a request as it ends, after a first row with the names of the columns
-// (CSVColumns), as RFC 4180 has it. Rows are in the order in which requests ended; index gives that in
-// which they were due.
+// (CSVColumns), as RFC 4180 has it. Rows are in the order in which requests ended; due_at says when
+// they were due.
 //
 // Times are in seconds, to the microsecond: those named ..._at since the run began, the others lengths. Of
 // both an empty field means that there was none: it never came, or says nothing of this request; "inf" is
