@@ -99,13 +99,13 @@ func TestClientValidate(t *testing.T) {
 }
 
 // asked sends a hundred requests of a class in each phase, and returns them and their messages as the server had them.
-func asked(t *testing.T, id string, class attacks.Class, client attacks.Client, phases ...results.Phase) (a *attacks.Attack, all []targetstest.Request, said [][]targets.Message) {
+func asked(t *testing.T, id string, class attacks.Class, client attacks.Client, phases ...results.Phase) (all []targetstest.Request, said [][]targets.Message) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server := targetstest.NewPipe(t, echo)
 		cfg, _ := config(server.URL())
 		cfg.Run, cfg.Workload, cfg.Clients = id, attacks.Workload{class}, []attacks.Client{client}
-		a = newAttack(t, cfg)
+		a := newAttack(t, cfg)
 		a.SetDial(server.Dial)
 		wait := run(t, a)
 		for _, p := range phases {
@@ -125,7 +125,7 @@ func asked(t *testing.T, id string, class attacks.Class, client attacks.Client, 
 		}
 		said = append(said, body.Messages)
 	}
-	return a, all, said
+	return all, said
 }
 
 // A group's system prompt is the same bytes for each of its requests in all phases, as long as it says, and another
@@ -135,7 +135,7 @@ func TestPrefixesAreShared(t *testing.T) {
 		PromptTokens: attacks.Length{Fixed: 100}, OutputTokens: attacks.Length{Fixed: 5},
 		Prefix: &attacks.Prefix{Tokens: 300, Groups: 4},
 	}
-	_, _, said := asked(t, "0000000a", class, attacks.Client{}, results.Baseline, results.Fault)
+	_, said := asked(t, "0000000a", class, attacks.Client{}, results.Baseline, results.Fault)
 	groups := map[string]int{}
 	for i, m := range said {
 		system, user := m[0].Content, m[1].Content
@@ -153,7 +153,7 @@ func TestPrefixesAreShared(t *testing.T) {
 	if len(said) != 200 || len(groups) != 4 {
 		t.Errorf("%d requests of %d groups; want 200 of 4", len(said), len(groups))
 	}
-	_, _, others := asked(t, "0000000b", class, attacks.Client{}, results.Baseline)
+	_, others := asked(t, "0000000b", class, attacks.Client{}, results.Baseline)
 	for _, m := range others {
 		for system := range groups {
 			if n := common(system, m[0].Content); n > 40 {
@@ -178,15 +178,16 @@ func TestPromptsNameTheirReader(t *testing.T) {
 		{canary, 0, "Begin your answer with the reader's id. " + ask + "%[1]s: "},
 		{short, 7, ask + "%[1]s of %[2]s: "},
 	} {
-		a, all, said := asked(t, "0123abcd", tt.class, attacks.Client{Users: tt.users}, results.Baseline, results.Fault)
-		users := map[string]bool{}
+		all, said := asked(t, "0123abcd", tt.class, attacks.Client{Users: tt.users}, results.Baseline, results.Fault)
+		users, conversations := map[string]bool{}, map[string]bool{}
 		for i, r := range all {
 			me := readerOf(r.Body)
 			users[me.user] = true
 			want := fmt.Sprintf(tt.want, me.conversation, me.user)
-			if got := said[i][1].Content; !strings.HasPrefix(got, want) || a.NonceIndex(me.conversation) != uint64(i) {
-				t.Errorf("request %d says %.160q; want %q first", i, got, want)
+			if got := said[i][1].Content; !strings.HasPrefix(got, want) || conversations[me.conversation] {
+				t.Fatalf("request %d says %.160q; want %q first, and another id each time", i, got, want)
 			}
+			conversations[me.conversation] = true
 			if tt.users > 0 && me.user != readerOf(all[i%100].Body).user {
 				t.Errorf("request %d has another user than that of its place in the phase before", i)
 			}

@@ -272,7 +272,7 @@ func TestEscapedLeaks(t *testing.T) {
 			if n := asked[a.Nonce(s.Index)]; n != i+1 {
 				t.Fatalf("request %d was the server's %d", i+1, n)
 			}
-			want := fmt.Sprintf("the answer to request %d carries %s, the nonce of request 0", i+1, first)
+			want := fmt.Sprintf("the answer to request %d carries %s, the nonce of request 0", s.Index, first)
 			if !s.Leak() || !strings.Contains(s.Error, want) {
 				t.Errorf("%s: %s: %q; want %q", answers[i].name, s.Outcome, s.Error, want)
 			}
