@@ -414,20 +414,12 @@ func TestPeakOfClasses(t *testing.T) {
 	about(t, "tokens a second with a part", peak.Tokens, 170_000, 0.1)
 }
 
-// Part and Labels say what of a workload claims can be about.
-func TestPartsOfAWorkload(t *testing.T) {
-	w := attacks.Workload{{Feature: "code", Share: 0.2, Models: map[string]attacks.Share{"big": 0.5, "small": 0.5}}, {Preset: attacks.Chat, Models: map[string]attacks.Share{"big": 1}}}
+// Labels says what of a workload claims can be about.
+func TestLabelsOfAWorkload(t *testing.T) {
+	w := attacks.Workload{{Feature: "code", Models: map[string]attacks.Share{"big": 0.5, "small": 0.5}}, {Preset: attacks.Chat, Models: map[string]attacks.Share{"big": 1}}}
 	features, models := w.Labels()
 	if !cmp.Equal(features, []string{"chat", "code"}) || !cmp.Equal(models, []string{"big", "small"}) {
 		t.Errorf("Labels = %v, %v", features, models)
-	}
-	for _, tt := range []struct {
-		feature, model string
-		want           float64
-	}{{"", "", 1}, {"code", "", 0.2}, {"", "big", 0.9}, {"code", "big", 0.1}, {"chat", "small", 0}, {"x", "", 0}} {
-		if got := w.Part(tt.feature, tt.model); math.Abs(got-tt.want) > 1e-9 {
-			t.Errorf("Part(%q, %q) = %v, want %v", tt.feature, tt.model, got, tt.want)
-		}
 	}
 	if f, m := (attacks.Workload)(nil).Labels(); f != nil || m != nil {
 		t.Errorf("Labels of the default = %v, %v", f, m)

@@ -15,20 +15,17 @@ func (p *Part) has(c *Client) bool {
 // is reports whether they may be of a class.
 func (p *Part) is(c *Class) bool { return p.Feature == "" || p.Feature == c.Feature }
 
-// CheckUsers returns what of the clients and classes that p is for there is not, or nil.
-func (p Part) CheckUsers(w Workload, clients []Client) (errs []error) {
-	var tiers, tenants, features []string
+// missing returns what of the clients and classes that p is for there is not, or nil.
+func (p *Part) missing(w Workload, clients []Client) (errs []error) {
+	var tiers, tenants []string
 	for _, c := range clients {
 		tiers, tenants = append(tiers, c.Tier), append(tenants, c.Tenant)
-	}
-	for _, c := range w.resolve() {
-		features = append(features, c.Feature)
 	}
 	for _, f := range []struct {
 		key, is string
 		of      []string
 		who     string
-	}{{"tier", p.Tier, tiers, "client"}, {"tenant", p.Tenant, tenants, "client"}, {"feature", p.Feature, features, "class of the workload"}} {
+	}{{"tier", p.Tier, tiers, "client"}, {"tenant", p.Tenant, tenants, "client"}, {"feature", p.Feature, w.Features(), "class of the workload"}} {
 		errs = append(errs, isOneOf(f.key, f.is, f.of, f.who)...)
 	}
 	if len(errs) == 0 && len(clients) > 0 && !slices.ContainsFunc(clients, func(c Client) bool { return p.has(&c) }) {
@@ -53,25 +50,21 @@ func isOneOf(key, is string, of []string, who string) []error {
 // checkUsers returns what of the clients and classes there is not that others of the load are about.
 func (cfg *Config) checkUsers() []error {
 	var errs []error
-	for i, part := range cfg.Profile.Plus {
-		errs = append(errs, prefixed(fmt.Sprintf("profile: plus[%d]", i), part.CheckUsers(cfg.Workload, cfg.Clients))...)
+	for i := range cfg.Profile.Plus {
+		errs = append(errs, prefixed(fmt.Sprintf("profile: plus[%d]", i), cfg.Profile.Plus[i].missing(cfg.Workload, cfg.Clients))...)
 	}
 	for i := range cfg.Clients {
-		errs = append(errs, prefixed(fmt.Sprintf("clients[%d]", i), cfg.Clients[i].CheckStorm(cfg.Workload))...)
+		errs = append(errs, prefixed(fmt.Sprintf("clients[%d]", i), cfg.Clients[i].Storm.missing(cfg.Workload))...)
 	}
 	return errs
 }
 
-// CheckStorm returns that c's storm is about a class that w has not, or nil.
-func (c *Client) CheckStorm(w Workload) []error {
-	if c.Storm == nil {
+// missing returns that s is about a class that w has not, or nil.
+func (s *Storm) missing(w Workload) []error {
+	if s == nil {
 		return nil
 	}
-	var features []string
-	for _, class := range w.resolve() {
-		features = append(features, class.Feature)
-	}
-	return prefixed("storm", isOneOf("feature", c.Storm.Feature, features, "class of the workload"))
+	return prefixed("storm", isOneOf("feature", s.Feature, w.Features(), "class of the workload"))
 }
 
 // choices are whose the requests of a profile's base may be, and those of its parts.
@@ -99,24 +92,4 @@ func (w Workload) Labels() (features, models []string) {
 	slices.Sort(features)
 	slices.Sort(models)
 	return slices.Compact(features), slices.Compact(models)
-}
-
-// Part returns which part of the requests has that feature and that model, in which "" is any. Parts of a profile
-// that are for a feature are not counted in.
-func (w Workload) Part(feature, model string) (part float64) {
-	shares := w.Shares()
-	for i, c := range w.resolve() {
-		if feature != "" && feature != c.Feature {
-			continue
-		}
-		if model == "" {
-			part += shares[i]
-			continue
-		}
-		names, parts := c.models()
-		if at := slices.Index(names, model); at >= 0 {
-			part += shares[i] * parts[at]
-		}
-	}
-	return part
 }

@@ -31,6 +31,7 @@ func (c *checker) check() {
 	}
 	c.name()
 	c.clients()
+	c.workload()
 	c.replicas()
 	c.endpoint()
 	c.dialects()
