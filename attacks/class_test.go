@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -218,6 +219,7 @@ func TestClassesComeByShare(t *testing.T) {
 	chat.Feature, chat.Share = "chatty", 0.7
 	code.Feature, code.Models = "coding", map[string]attacks.Share{"big": 0.25, "small": 0.75}
 	code.Prefix = &attacks.Prefix{Tokens: 50, Groups: 4}
+	code.PromptTokens = attacks.Length{Min: 100, Max: 9000} // which one more number out of the same stream would change
 	all := drawn(t, 20_000, attacks.Workload{chat, code}, nil)
 	features, models, groups := map[string]int{}, map[string]int{}, map[int]int{}
 	for _, r := range all {
@@ -421,7 +423,66 @@ func TestLabelsOfAWorkload(t *testing.T) {
 	if !cmp.Equal(features, []string{"chat", "code"}) || !cmp.Equal(models, []string{"big", "small"}) {
 		t.Errorf("Labels = %v, %v", features, models)
 	}
-	if f, m := (attacks.Workload)(nil).Labels(); f != nil || m != nil {
+	if f, m := attacks.Workload(nil).Labels(); f != nil || m != nil {
 		t.Errorf("Labels of the default = %v, %v", f, m)
+	}
+}
+
+// Think times have the quantiles that are written.
+func TestThinkTimesAreDistributedAsWritten(t *testing.T) {
+	for _, tt := range []struct {
+		think attacks.Think
+		want  [3]time.Duration // least, median, 90th percentile
+	}{
+		{attacks.Think{}, [3]time.Duration{}},
+		{attacks.Think{Fixed: time.Second}, [3]time.Duration{time.Second, time.Second, time.Second}},
+		{attacks.Think{Min: time.Second, Max: 3 * time.Second}, [3]time.Duration{time.Second, 2 * time.Second, 2800 * time.Millisecond}},
+		{attacks.Think{Min: time.Second, P50: 5 * time.Second, P90: 20 * time.Second, Max: time.Minute}, [3]time.Duration{time.Second, 5 * time.Second, 20 * time.Second}},
+	} {
+		rng := rand.New(rand.NewPCG(1, 2))
+		all := make([]time.Duration, 20_000)
+		for i := range all {
+			all[i] = attacks.DrawThink(tt.think, rng)
+		}
+		slices.Sort(all)
+		for i, at := range []int{0, 10_000, 18_000} {
+			about(t, fmt.Sprintf("%+v: figure %d", tt.think, i), all[at].Seconds(), tt.want[i].Seconds(), 0.05)
+		}
+		if tt.think.Max > 0 && all[len(all)-1] > tt.think.Max {
+			t.Errorf("%+v: drew %s", tt.think, all[len(all)-1])
+		}
+	}
+}
+
+// A class's model is asked for at every endpoint; one without models asks for each endpoint's own.
+func TestModelsOfAClassFailOver(t *testing.T) {
+	down := targetstest.New(t, targetstest.Always(refusal("503 Busy", "")...))
+	up := targetstest.New(t, echo)
+	cfg, sink := config(down.URL())
+	cfg.Endpoint.Model = "first"
+	cfg.Others = map[string]targets.Endpoint{"spare": {URL: up.URL(), Model: "second"}}
+	cfg.Clients = []attacks.Client{{Failover: &attacks.Failover{To: []string{"spare"}}}}
+	models, plain := fixed(50, 5), fixed(50, 6)
+	models.Models = map[string]attacks.Share{"lora": 1}
+	cfg.Workload = attacks.Workload{models, plain}
+	attackUntil(t, cfg, sink, 20)
+	for name, server := range map[string]*targetstest.Server{"first": down, "second": up} {
+		seen := map[string]int{}
+		for _, r := range server.Requests() {
+			var body struct {
+				Model     string `json:"model"`
+				MaxTokens int    `json:"max_tokens"`
+			}
+			if err := json.Unmarshal(r.Body, &body); err != nil {
+				t.Fatal(err)
+			}
+			if want := map[int]string{5: "lora", 6: name}[body.MaxTokens]; body.Model != want {
+				t.Errorf("the %s endpoint was asked for %s, want %s", name, body.Model, want)
+			}
+			seen[body.Model]++
+		}
+		if len(seen) != 2 {
+			t.Errorf("the %s endpoint was asked for %v", name, seen)
+		}
 	}
 }

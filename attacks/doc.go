@@ -43,6 +43,22 @@
 // replica of two that refuses at once would have nearly all requests, and success would be
 // nearly none, and a dead server would be met with all that our machine can do.
 //
+// # The workload
+//
+// A workload is classes of requests by share, each a feature of the service: its lengths, models,
+// wire format, path. What a class leaves out is its preset's, and each preset's figures are those
+// of a published recording (Presets says which). All but the lengths and the words is decided by a
+// random number of its own, made of the request's seed: a class that gets models, prefix groups or
+// golden prompts keeps its clients and lengths, and with them every figure that is compared with an
+// earlier run's. Lengths of a class may be drawn from a trace in pairs, since long prompts do not
+// have long answers (a correlation of -0.11 in Azure's conversations); a hundred thousand of them
+// are kept, whatever the file's size. A part of the profile may be for a tier, a tenant or a feature:
+// its requests are of those clients and classes alone, by the same shares among them.
+//
+// A class without lengths and without a preset takes its lengths from the profile's trace. What
+// bursts in service (code) has a coefficient of variation beside its lengths, which a command may
+// space its requests by: a workload does not say when requests are due.
+//
 // # Conversations
 //
 // A request of a class with turns is the first of a conversation. When a turn has ended, its

@@ -68,7 +68,7 @@ func (cfg *Config) newRoute(e *targets.Endpoint, model string, class *Class, cli
 	ask.Extra = rt.body.fill(&ask)
 	probe, err := dialect.Encode(ask) // what it cannot ask is to be known before the first request is due
 	if err != nil {
-		return rt, nil, err
+		return rt, nil, fmt.Errorf("class %s: %w", cmp.Or(class.Feature, class.Preset), err)
 	}
 	u, err := targets.JoinURL(e.URL, cmp.Or(class.Path, probe.Path))
 	switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
@@ -173,3 +174,6 @@ func (r Release) End(o results.Outcome) {
 		r.r.agenda.done()
 	}
 }
+
+// DrawThink draws one time.
+func DrawThink(t Think, rng *rand.Rand) time.Duration { return t.draw(rng) }
