@@ -310,3 +310,49 @@ func FuzzEscapedNonces(f *testing.F) {
 		}
 	})
 }
+
+// In conversations, too, both answers are found, whichever turns they are of, and name where the others began; what
+// was swapped is carried on by neither.
+func TestASwapOfTurnsIsFound(t *testing.T) {
+	for seed := range uint64(5) {
+		s := &swapper{
+			at: 100 + rand.New(rand.NewPCG(seed, 0)).IntN(400), id: func(r reader) string { return r.conversation },
+			fit: func(one, other reader) bool { return one != other },
+		}
+		var a *attacks.Attack
+		var all []*results.Sample
+		synctest.Test(t, func(t *testing.T) {
+			server := targetstest.NewPipe(t, s.handle)
+			cfg, sink := config(server.URL())
+			cfg.Seed = seed
+			cfg.Workload = attacks.Workload{{Turns: &attacks.Turns{
+				Count: attacks.Length{Fixed: 3}, Think: attacks.Think{Fixed: 300 * time.Millisecond},
+			}}}
+			a = newAttack(t, cfg)
+			a.SetDial(server.Dial)
+			wait := run(t, a)
+			a.BeginFor(results.Fault, 3*time.Second)
+			time.Sleep(5 * time.Second)
+			a.Stop()
+			wait()
+			all = sink.sorted()
+		})
+		found := map[string]bool{}
+		for _, got := range all {
+			if !got.Leak() {
+				continue
+			}
+			me, other := a.Nonce(got.Conversation), s.pair[0].conversation
+			if me == other {
+				other = s.pair[1].conversation
+			}
+			found[me] = true
+			if want := fmt.Sprintf("the answer to request %d carries %s, the nonce of request %d", got.Index, other, a.NonceIndex(other)); got.Error != want {
+				t.Errorf("seed %d: turn %d: %q; want %q", seed, got.Turn, got.Error, want)
+			}
+		}
+		if len(all) != 900 || len(found) != 2 || !found[s.pair[0].conversation] || !found[s.pair[1].conversation] {
+			t.Errorf("seed %d: %d requests, swaps found in %v; want 900, and %v", seed, len(all), found, s.pair)
+		}
+	}
+}
