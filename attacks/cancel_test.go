@@ -173,6 +173,43 @@ func TestClientsLeaveOverSockets(t *testing.T) {
 	}
 }
 
+// Over HTTP/2 a client that leaves resets its stream, and others go on over the connection.
+func TestClientsLeaveStreamsOfHTTP2(t *testing.T) {
+	for _, c := range []attacks.Cancel{{AfterTokens: 3}, {After: 300 * time.Millisecond}, {BeforeFirstByte: true}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			server := targetstest.NewHTTP2(t, targetstest.HTTP2{}, func(s *targetstest.Stream2) {
+				s.Stream()
+				s.Data(strings.Repeat(aLine, 5))
+				s.Hang()
+			})
+			cfg, sink := config(server.URL())
+			cfg.Profile.Constant.Rate = 200
+			cfg.Clients = []attacks.Client{{HTTP2: true, Cancel: &c}}
+			a := newAttack(t, cfg)
+			a.Begin(results.Baseline)
+			wait := run(t, a)
+			n := len(sink.wait(t, 20))
+			for start := time.Now(); len(server.Resets()) < n; time.Sleep(time.Millisecond) {
+				if time.Since(start) > 10*time.Second {
+					t.Errorf("%d streams were reset of %d that clients left", len(server.Resets()), n)
+					break
+				}
+			}
+			a.Stop()
+			wait()
+			all := sink.sorted()
+			for _, s := range all {
+				if s.Outcome != results.Cancelled || s.Left == "" || c.AfterTokens > 0 && len(s.Chunks) != 3 || c.BeforeFirstByte && len(s.Chunks) > 0 {
+					t.Errorf("sample %d: %s (%s), left %q after %d chunks", s.Index, s.Outcome, s.Error, s.Left, len(s.Chunks))
+				}
+			}
+			if n := server.Accepts(); n > 2 {
+				t.Errorf("%d connections for %d streams; want them to share one", n, len(all))
+			}
+		})
+	}
+}
+
 // Who leaves is decided by the seed: the same requests in every phase and every run, and as many as the share says.
 func TestShareOfThoseWhoLeave(t *testing.T) {
 	left := func(share attacks.Share) (all [2][]bool) {
