@@ -65,7 +65,7 @@ func (a *Attack) followUp(before *turn, ended *results.Sample) (*turn, error) {
 	a.load.moulds[j.kind].cast(&j)
 	t := &turn{
 		index: a.agenda.number(), client: j.client, class: j.kind, seed: j.seed, nonce: before.nonce, user: before.user,
-		closed: before.closed, golden: j.golden, ask: before.ask, conv: c,
+		closed: before.closed, ask: before.ask, conv: c,
 	}
 	c.asked = targets.Message{Role: "user", Content: a.ask("", j, a.reader(t), j.prompt*charsPerToken)}
 	t.ask.MaxTokens, t.ask.Messages = j.output, append(slices.Clip(c.history), c.asked)

@@ -574,3 +574,39 @@ func TestBurstsBesideConversations(t *testing.T) {
 		}
 	})
 }
+
+// A client that goes to another door carries its conversation there.
+func TestConversationsFailOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChats(t, func(nonce string, n int) (targetstest.Script, string) {
+			text := fmt.Sprintf("answer %d", n)
+			return says(text, nonce), text + " for " + nonce
+		})
+		other := targetstest.NewPipe(t, c.handle)
+		down := targetstest.NewPipe(t, targetstest.Always(targetstest.Send(targetstest.Reply("503 Busy", "text/plain", "", "busy"))))
+		cfg, sink := config("http://down.test")
+		cfg.Others = map[string]targets.Endpoint{"other": {URL: "http://other.test"}}
+		cfg.Clients = []attacks.Client{{Failover: &attacks.Failover{To: []string{"other"}}}}
+		cfg.Workload = turns(3, attacks.Think{Fixed: time.Second})
+		a := newAttack(t, cfg)
+		a.SetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if strings.HasPrefix(addr, "other") {
+				return other.Dial(ctx, network, addr)
+			}
+			return down.Dial(ctx, network, addr)
+		})
+		wait := run(t, a)
+		a.BeginFor(results.Baseline, 100*time.Millisecond)
+		time.Sleep(time.Minute)
+		a.Stop()
+		wait()
+		for _, s := range sink.sorted() {
+			if s.Outcome != results.Complete || len(s.Attempts) != 1 {
+				t.Errorf("turn %d is %s after %d attempts: %s; want complete after one", s.Turn, s.Outcome, len(s.Attempts), s.Error)
+			}
+		}
+		if n := len(sink.sorted()); n != 30 {
+			t.Errorf("%d turns, want 30", n)
+		}
+	})
+}
