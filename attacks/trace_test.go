@@ -270,6 +270,8 @@ func TestTheWrittenWorkloadWins(t *testing.T) {
 	}{
 		{attacks.Workload{}, 1500, 3},
 		{attacks.Workload{{Preset: attacks.ChatShort}}, 64, 0},
+		{attacks.Workload{{Feature: attacks.Code}}, 1500, 3},
+		{attacks.Workload{{Models: map[string]attacks.Share{"tiny": 1}}}, 1500, 3},
 		{attacks.Workload{{PromptTokens: attacks.Length{Fixed: 10}, OutputTokens: attacks.Length{Fixed: 20}}}, 10, 0},
 	} {
 		cfg.Workload = tt.work
