@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/experiments"
 	"github.com/failwhale/failwhale/experiments/drills"
 	"github.com/failwhale/failwhale/faults"
@@ -28,7 +29,7 @@ func TestReadmeTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(text)
-	for name, table := range map[string]string{"faults": faultsTable(t), "drills": drillsTable()} {
+	for name, table := range map[string]string{"faults": faultsTable(t), "drills": drillsTable(), "presets": presetsTable()} {
 		before, rest, ok1 := strings.Cut(want, "<!-- "+name+" -->\n")
 		_, after, ok2 := strings.Cut(rest, "<!-- end -->")
 		if !ok1 || !ok2 {
@@ -106,6 +107,15 @@ func fieldDocs(t *testing.T) map[string]string {
 	return docs
 }
 
+func presetsTable() string {
+	var b strings.Builder
+	b.WriteString("| preset | what it is like |\n|---|---|\n")
+	for _, p := range attacks.Presets() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", p.Name, p.Doc)
+	}
+	return b.String()
+}
+
 func drillsTable() string {
 	var b strings.Builder
 	b.WriteString("| drill | fault | reproduces | a flawed stack is refuted by |\n|---|---|---|---|\n")
@@ -130,5 +140,31 @@ func TestReadmeExperiment(t *testing.T) {
 	}
 	if len(plan.Warnings) > 0 || len(plan.Hypotheses) == 0 {
 		t.Errorf("Load of the README's example: %d hypotheses, warnings %v; want some, and none", len(plan.Hypotheses), plan.Warnings)
+	}
+}
+
+// TestReadmeUsers keeps the README's example of users a valid attack.
+func TestReadmeUsers(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "### Users")
+	_, after, _ = strings.Cut(after, "```yaml\nattack:\n")
+	example, _, _ := strings.Cut(after, "```")
+	plan, err := experiments.Load("README.md", []byte(`
+experiment: users
+stack: {endpoints: {gateway: {url: "http://a.test"}, second-provider: {url: "http://b.test"}}}
+phases: {baseline: 5m, fault: 5m, recovery: 1m}
+hypotheses: [success >= 99% during fault]
+attack:
+  endpoint: gateway
+`+example), experiments.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Warnings) > 0 || len(plan.Attack.Workload) != 5 || len(plan.Attack.Clients) != 3 {
+		t.Errorf("Load of the README's users: %d classes, %d clients, warnings %v; want 5, 3 and none",
+			len(plan.Attack.Workload), len(plan.Attack.Clients), plan.Warnings)
 	}
 }
