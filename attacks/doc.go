@@ -70,6 +70,8 @@
 // that is on when they are due; the end of the load drops those that are still to come. How many turns there are,
 // and of each how long its user thinks, what they ask and how long the answer may be, is drawn by the
 // conversation's seed: the same in each judged phase, whatever the server does.
+// A rate is that of beginnings: the load grows until as many conversations end as begin, so a warm-up that is shorter
+// than they are leaves the baseline with less load than the phases after it.
 //
 // A turn that failed does not end its conversation: users ask again, and a stack that is in trouble would
 // else be asked less and look better. Its question is left out of what follows. Of an answer that its
