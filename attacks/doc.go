@@ -3,13 +3,13 @@
 // sends them and how patient they are), and the engine that sends them.
 //
 // It is not for judging a run (experiments), for breaking anything (faults), or for
-// knowing a server's words (targets.Dialect). It does not follow redirects, use
-// proxies or speak HTTP/2: one stream has one connection, whose stamps are its own.
+// knowing a server's words (targets.Dialect). It does not follow redirects or
+// use proxies.
 //
 //	Profile ─ arrivals ──► agenda ─ Pacer, Targeter ─► vegeta ─ workers ─► runner.RoundTrip
 //	Workload, Client ─ turns ─┘ ◄─ conversations' next turns ────────────────┤ a goroutine a turn: attempts, back-off
 //	                                                                         ▼
-//	pool ─ link ─ socket (stamps) ─► feed ─► body ─ pieces ─► intake: events, tokens, nonces ─► outcome ─► Sample ─► Sink
+//	pool ─ link ─ socket (stamps) ─► feed ─► body (HTTP/2: frames, stream) ─ pieces ─► intake: events, tokens, nonces ─► outcome ─► Sample ─► Sink
 //
 // # The schedule
 //
@@ -209,8 +209,7 @@
 // was written, and could be made to use a new connection: those are no reasons.
 //
 // What is given up: proxies (HTTP_PROXY and HTTPS_PROXY are ignored, and a connection
-// that fails says so where one is set), servers that speak only HTTP/2, and client
-// certificates.
+// that fails says so where one is set), and client certificates.
 //
 // A prompt that the kernel may not take at once (16 KiB) is written while the answer is
 // read, so that a server which refuses it early is heard. If it then closes with the rest
@@ -271,13 +270,39 @@
 // later is a reset: the server may have begun. A server that is seen never to keep a
 // connection is given a new one each time.
 //
+// # HTTP/2
+//
+// A client with http2 has many streams on a connection, up to what the server takes (a hundred until it has said, as
+// net/http assumes), then on another; the one with the fewest has the next. A goroutine reads a connection and stamps
+// its reads, and hands each stream what is its own: of a DATA frame each part with the stamp of the read that brought
+// it, so that an event does not wait for the rest of its frame. Marks are by those reads, too. Outcomes are those of
+// HTTP/1.1. RST_STREAM is a reset and named by its code, a connection's end is one of each of its streams, and what is
+// no HTTP/2, or not as long as it said, is malformed; without END_STREAM nothing is complete. A client that leaves
+// ends its stream (CANCEL) and not the connection. Where GOAWAY or REFUSED_STREAM says that the server has not begun,
+// or the connection was stale (see above), the request goes on another connection, twice at most, counted in Reconnects.
+// A stream whose client tired of hearing nothing at all has a ping sent after it, and its connection takes no other
+// until that, or anything, is heard.
+//
+// A server may send 256 KiB of an answer before we take any. A request's header list is read from it as HTTP/1.1 writes
+// it, so that both say the same. Prompts are kept until a response begins: any of them may have to be sent again.
+//
+// # Slow readers and churn
+//
+// A client with read takes an answer's body in portions of 50 ms by the clock, below TLS, and its kernel is asked for a
+// receive buffer of 4 KiB: the server can be ahead by that, doubled, by its own kernel's buffer, and under TLS by a
+// record. Over HTTP/2 its streams have windows of 4 KiB, and a chunk's time is when its last portion was taken. That a
+// portion is not yet due is never taken for silence. A client with requests_per_connection closes a connection
+// after so many, and says nothing of it before. Clients that connect in different ways share no connections.
+//
 // # Libraries
 //
 // tsenart/vegeta drives: it starts workers as they are needed and has no limit of
 // its own. What it measures is not used (its latency runs from the send to the last
 // byte), and neither is its sleep, which cannot be woken: our Pacer waits instead. Its
 // encoder writes VegetaFile: our samples in its format, as the status codes that it knows.
-// golang.org/x/net/http/httpguts checks header names and values as net/http does.
+// golang.org/x/net/http/httpguts checks header names and values as net/http does. Of golang.org/x/net/http2 we have
+// the framer and HPACK, and not its Transport: that reads a connection through a buffer and a body through a pipe, and
+// no reader of a body can tell which socket read brought what, or when.
 // golang.org/x/sys/unix has the timerfd. tiktoken-go/tokenizer counts as OpenAI's models do, with
 // the vocabularies in the program; only its codecs are used, since its table of models gives
 // a fine-tuned gpt-4o the vocabulary of gpt-4, and knows neither gpt-oss nor gpt-5 with a date.

@@ -230,7 +230,7 @@ func (r *runner) exchange2(ctx context.Context, t *try, turn *turn, c *conn2, wa
 	s := c.newStream(ctx)
 	defer s.close()
 	watch.stamps.Store(&s.came)
-	t.lost = func(ctx context.Context, err error) { t.failStream(ctx, s, err) }
+	t.lost = t.failStream
 	request, ok := r.requestFor(t, turn)
 	if !ok {
 		return false
@@ -251,7 +251,7 @@ func (r *runner) exchange2(ctx context.Context, t *try, turn *turn, c *conn2, wa
 }
 
 // failStream classifies a failure of a stream: ours, the server's word, the connection's, or that what came is no HTTP/2.
-func (t *try) failStream(ctx context.Context, s *stream2, err error) {
+func (t *try) failStream(ctx context.Context, err error) {
 	var reset *resetError
 	var lost *lostError
 	var dropped *droppedError
@@ -263,7 +263,7 @@ func (t *try) failStream(ctx context.Context, s *stream2, err error) {
 	case errors.As(err, &reset), errors.As(err, &dropped):
 		t.fail(results.Reset, "%v", err)
 	case errors.As(err, &lost):
-		t.failNetwork(lost.failure, !s.answered())
+		t.failNetwork(lost.failure, t.status == 0)
 		t.err += lost.note
 	default:
 		t.fail(results.Malformed, "read response: %v", err)

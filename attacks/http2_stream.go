@@ -222,8 +222,7 @@ func (s *stream2) next() ([]byte, error) {
 
 // nextSlowly takes the next portion when it is due. Its stamp is when it was taken, as of a socket that is read slowly.
 func (s *stream2) nextSlowly() ([]byte, error) {
-	s.pace.wait(&s.came)
-	if s.ctx.Err() != nil {
+	if !s.pace.wait(&s.came) {
 		return nil, context.Cause(s.ctx)
 	}
 	piece, _ := s.have.cut(s.pace.portion())

@@ -40,13 +40,14 @@ func (p *pace) portion() int {
 	return int(max(1, min(readBuffer, int64(p.rate)*int64(paceStep)/int64(time.Second))))
 }
 
-// begin makes it slow from here: an answer's body begins. What came of it with the head is at most a portion.
+// begin makes it slow from here: an answer's body begins. What came of it with the head is at most a portion, and
+// not yet due.
 func (p *pace) begin(gone <-chan struct{}) {
 	if p == nil {
 		return
 	}
-	p.gone, p.next = gone, 0
-	p.took(p.portion())
+	p.gone, p.next = gone, p.clock.Now()
+	p.took(2 * p.portion())
 }
 
 // end makes it fast again: for the next head.
@@ -56,19 +57,21 @@ func (p *pace) end() {
 	}
 }
 
-// wait returns once the next portion may be taken, or nobody waits for it. The time is not the server's silence: st
-// is told.
-func (p *pace) wait(st *stamps) {
+// wait returns true once the next portion may be taken, and false if nobody waits for it. The time is not the
+// server's silence: st is told.
+func (p *pace) wait(st *stamps) bool {
 	left := p.next - p.clock.Now()
 	if p.gone == nil || left <= 0 {
-		return
+		return true
 	}
 	st.hold(p.next)
 	timer := time.NewTimer(left)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
 	case <-p.gone:
+		return false
 	}
 }
 

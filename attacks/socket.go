@@ -81,7 +81,9 @@ func (t *tap) Read(p []byte) (int, error) {
 	}
 	p = p[:min(int64(len(p)), t.room)]
 	if t.pace != nil {
-		t.pace.wait(&t.sock.stamps)
+		if !t.pace.wait(&t.sock.stamps) {
+			return 0, os.ErrDeadlineExceeded // as interrupt will have it
+		}
 		p = p[:min(len(p), t.pace.portion())]
 	}
 	n, err := t.conn.Read(p)

@@ -97,6 +97,7 @@ type conn2 struct {
 	streams map[uint32]*Stream2
 	window  int64
 	first   int64
+	muted   bool
 	changed chan struct{} // closed and replaced when a window grows
 }
 
@@ -152,7 +153,9 @@ func (s *Server2) converse(conn net.Conn, n int) {
 func (c *conn2) write(frames func(*http2.Framer) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_ = frames(c.framer) // the client has left
+	if !c.muted {
+		_ = frames(c.framer) // the client has left
+	}
 }
 
 // later writes where the client may be writing as well, over a pipe.
@@ -275,6 +278,14 @@ func (s *Stream2) Pause(d time.Duration) {
 
 // Hang does nothing until the client ends the stream or leaves.
 func (s *Stream2) Hang() { <-s.ctx.Done() }
+
+// Mute has nothing more written on the whole connection, and hangs.
+func (s *Stream2) Mute() {
+	s.conn.mu.Lock()
+	s.conn.muted = true
+	s.conn.mu.Unlock()
+	s.Hang()
+}
 
 // fields writes HEADERS.
 func (s *Stream2) fields(end bool, fields ...string) {
