@@ -205,6 +205,26 @@ func seedOf(name string) uint64 {
 	return h.Sum64()
 }
 
+// Estimate is what the load comes to in all phases, the warm-up too, if each lasts as long as it may.
+func (p *Plan) Estimate() (attacks.Estimate, error) {
+	var e attacks.Estimate
+	cfg := attacks.Config{Profile: p.Attack.Profile, Workload: p.Attack.Workload, Clients: p.Attack.Clients, Seed: p.Seed}
+	for _, phase := range append([]results.Phase{results.Warmup}, results.JudgedPhases()...) {
+		of, err := cfg.Estimate(phase, p.Phases.Of(phase).Limit())
+		if err != nil {
+			return attacks.Estimate{}, err
+		}
+		e = e.Plus(of)
+	}
+	return e, nil
+}
+
+// Load says in one line what the load comes to, and what it may use. "": nobody knows, and there is no bound.
+func (p *Plan) Load() string {
+	e, _ := p.Estimate() // a trace that cannot be read is the attack's to report
+	return e.Within(p.Attack.Budget)
+}
+
 // Summary says in one line what the plan does: how long, how much load, how many faults and claims.
 func (p *Plan) Summary() string {
 	var longest time.Duration

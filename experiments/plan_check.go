@@ -49,6 +49,7 @@ func (c *checker) check() {
 		c.enough()
 		c.ratios()
 		c.breaches()
+		c.budget()
 	}
 }
 

@@ -62,6 +62,17 @@ func (c *checker) ratios() {
 	}
 }
 
+// budget warns of a load that is more than it.
+func (c *checker) budget() {
+	e, err := c.plan.Estimate()
+	if err != nil {
+		return
+	}
+	if over := e.Over(c.plan.Attack.Budget); over != "" {
+		c.warn("attack.budget", "the load comes to about %s, more than the budget of %s: it will be used up, and what is judged after that undecided", over, c.plan.Attack.Budget)
+	}
+}
+
 // warn notes a warning at a path.
 func (c *checker) warn(path, format string, args ...any) {
 	problem := Problem{File: c.file, Line: 1, Path: path, Text: fmt.Sprintf(format, args...)}

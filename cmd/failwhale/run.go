@@ -148,6 +148,9 @@ func (p *program) runPlan(
 		return nil, results.ExitUsage, err
 	}
 	fmt.Fprintf(p.stderr, "%s: %s; writing to %s\n", plan.Experiment, plan.Summary(), dir)
+	if load := plan.Load(); load != "" {
+		fmt.Fprintf(p.stderr, "%s: load: %s\n", plan.Experiment, load)
+	}
 	stack, err := targets.Open(ctx, plan.Stack, targets.Launcher{Argv: []string{p.self, "stack"}, Dir: string(dir)})
 	if err != nil {
 		return nil, results.ExitUndecided, fmt.Errorf("open stack: %w", err)

@@ -32,7 +32,11 @@ func (p *program) validateCommand() *cli.Command {
 					errs = append(errs, err)
 					continue
 				}
-				if _, err = fmt.Fprintf(p.stdout, "%s: valid: %s\n", name, plan.Summary()); err != nil {
+				summary := plan.Summary()
+				if load := plan.Load(); load != "" {
+					summary += "; load: " + load
+				}
+				if _, err = fmt.Fprintf(p.stdout, "%s: valid: %s\n", name, summary); err != nil {
 					return err
 				}
 			}
