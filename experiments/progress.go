@@ -2,8 +2,10 @@ package experiments
 
 import (
 	"math"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/failwhale/failwhale/results"
 )
@@ -31,6 +33,8 @@ type Snapshot struct {
 	TTFT99 results.Seconds
 	// Faults are the ids in force.
 	Faults []string
+	// Failing is the commonest error while no request at all was served and some have failed; else "".
+	Failing string
 }
 
 // snapshotWindow is long enough for a p99 of a hundred requests a second, short enough to show a change at once.
@@ -40,7 +44,9 @@ const snapshotWindow = 2 * time.Second
 type recent struct {
 	mu       sync.Mutex
 	finished int
-	ends     []ending // oldest first
+	served   bool           // a request was
+	errors   map[string]int // while none was; a bounded number
+	ends     []ending       // oldest first
 }
 
 // An ending is all that recent keeps of a sample.
@@ -66,6 +72,7 @@ func (r *recent) Add(rec results.Record) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.finished++
+	r.fail(s)
 	r.ends = append(r.ends, e)
 	return nil
 }
@@ -79,7 +86,7 @@ func (r *recent) fill(s *Snapshot, now time.Duration) {
 		old++
 	}
 	r.ends = append(r.ends[:0], r.ends[old:]...)
-	s.Finished = r.finished
+	s.Finished, s.Failing = r.finished, r.commonest()
 	s.ErrorRate, s.TTFT99 = math.NaN(), results.Seconds(math.NaN())
 	if len(r.ends) == 0 {
 		return
@@ -103,4 +110,41 @@ func (r *recent) fill(s *Snapshot, now time.Duration) {
 	if ttft.N() > 0 {
 		s.TTFT99 = results.Seconds(ttft.Quantile(0.99))
 	}
+}
+
+// fail keeps the error of a sample while none was served. mu is held.
+func (r *recent) fail(s *results.Sample) {
+	switch {
+	case r.served:
+	case s.Outcome == results.Complete:
+		r.served, r.errors = true, nil
+	case s.Counted() && (r.errors[s.Error] > 0 || len(r.errors) < maxErrorTexts):
+		if r.errors == nil {
+			r.errors = map[string]int{}
+		}
+		r.errors[s.Error]++
+	}
+}
+
+// failingWidth is how much of an error is worth a line of progress.
+const failingWidth = 200
+
+// commonest is the most frequent error, on one line; the first in the alphabet of several. mu is held.
+func (r *recent) commonest() string {
+	best := ""
+	for text, n := range r.errors {
+		if most := r.errors[best]; n > most || n == most && text < best {
+			best = text
+		}
+	}
+	clean := strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) || unicode.Is(unicode.Cf, c) {
+			return ' '
+		}
+		return c
+	}, best)
+	if all := []rune(clean); len(all) > failingWidth {
+		clean = string(all[:failingWidth]) + "…"
+	}
+	return strings.Join(strings.Fields(clean), " ")
 }

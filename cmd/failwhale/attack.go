@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -29,6 +33,8 @@ func (p *program) attackCommand() *cli.Command {
 			&cli.StringFlag{Name: "dialect", Usage: "speak `NAME`: " + dialectNames()},
 			&cli.DurationFlag{Name: "timeout", Usage: "give up a request after `TIME`", Value: attacks.DefaultDeadline},
 			&cli.StringSliceFlag{Name: "metrics", Usage: "read the server's own figures at `URL`, as in http://host:8000/metrics, beside the load"},
+			&cli.Int64Flag{Name: "max-requests", Usage: "use up to `N` requests, retries too: what would be more ends the attack with exit 4", DefaultText: "no bound"},
+			&cli.Int64Flag{Name: "max-tokens", Usage: "use up to `N` tokens, of prompts and answers", DefaultText: "no bound"},
 			&cli.IntFlag{Name: "retries", Usage: "retry a failed request up to `N` times, as the SDKs do", DefaultText: "none"},
 			&cli.StringFlag{Name: "slo", Usage: "count as goodput what keeps `BOUNDS`, such as ttft=2s,tpot=100ms; also e2e, stall, itl (its mean)"},
 			&cli.BoolFlag{Name: "json", Usage: "write the figures as JSON"},
@@ -55,13 +61,16 @@ func (p *program) attackAction(c *cli.Context) error {
 		return usage("%w", err)
 	}
 	p.noteBursts(c, &cfg)
+	length := attackLength(c, cfg.Profile)
+	if load := loadLine(&cfg, length); load != "" {
+		fmt.Fprintf(p.stderr, "load: %s\n", load)
+	}
 	ctx, stop := p.interruptible("stopping the load; once more to exit at once")
 	defer stop()
 	cfg.LookupEnv = p.lookupEnv
-	length := attackLength(c, cfg.Profile)
 	gauge := p.gauge(attackLoad(&cfg, length))
 	rep, err := experiments.Attack(ctx, cfg, experiments.AttackOptions{
-		Duration: length, SLO: slo, Sinks: out.sinks, Metrics: pages, Progress: gauge.watch(unphased(p.progress())),
+		Duration: length, SLO: slo, Sinks: out.sinks, Metrics: pages, Progress: gauge.watch(p.telling(unphased(p.progress()))),
 	})
 	p.endProgress()
 	if rep == nil {
@@ -78,4 +87,10 @@ func (p *program) attackAction(c *cli.Context) error {
 		return err
 	}
 	return exit(rep.Exit)
+}
+
+// loadLine says what a load comes to, and what it may use. Length 0: to its end.
+func loadLine(cfg *attacks.Config, length time.Duration) string {
+	e, _ := cfg.Estimate(results.Baseline, cmp.Or(length, time.Duration(math.MaxInt64))) // a trace that cannot be read is the attack's to report
+	return e.Within(cfg.Budget)
 }

@@ -39,6 +39,7 @@ func loadFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "end", Usage: "with --trace: leave out what comes from `TIME` on", DefaultText: "its end"},
 		&cli.StringFlag{Name: "keep", Usage: "with --trace: thin it out to `P%` of its requests"},
 		&cli.DurationFlag{Name: "duration", Usage: "send for `TIME`", DefaultText: defaultLength.String() + ", or as long as the profile changes; a trace: to its end"},
+		&cli.Int64Flag{Name: "requests", Usage: "send `N` requests, and then no more", DefaultText: "as many as there is time for"},
 		&cli.StringFlag{Name: "workload", Usage: "send `WHAT`: " + strings.Join(attacks.WorkloadPresets(), ", ") + ", '{prompt_tokens: 200, output_tokens: 50}'", DefaultText: attacks.ChatShort},
 		&cli.Uint64Flag{Name: "seed", Usage: "draw arrivals and prompts from seed `N`", Value: 1},
 		&cli.BoolFlag{Name: "dry-run", Usage: "send nothing: show the schedule; with --json, every request of it, as a trace"},
@@ -118,8 +119,14 @@ func attackClient(c *cli.Context) (attacks.Client, error) {
 
 // loadConfig reads what the load is, without whom it is for.
 func loadConfig(c *cli.Context) (cfg attacks.Config, err error) {
-	cfg.Seed = c.Uint64("seed")
+	cfg.Seed, cfg.Requests = c.Uint64("seed"), c.Int64("requests")
+	cfg.Budget = attacks.Budget{Requests: c.Int64("max-requests"), Tokens: c.Int64("max-tokens")}
 	var errs []error
+	for _, name := range []string{"requests", "max-requests", "max-tokens"} {
+		if c.IsSet(name) && c.Int64(name) <= 0 {
+			errs = append(errs, fmt.Errorf("--%s must be more than 0: leave it out for no bound", name))
+		}
+	}
 	if cfg.Profile, err = attackProfile(c); err != nil {
 		errs = append(errs, err)
 	} else {
@@ -248,7 +255,7 @@ func attackLength(c *cli.Context, p attacks.Profile) time.Duration {
 	switch {
 	case c.IsSet("duration"):
 		return c.Duration("duration")
-	case p.Ends(results.Baseline):
+	case p.Ends(results.Baseline), c.IsSet("requests"):
 		return 0
 	}
 	return max(defaultLength, p.Span(results.Baseline))

@@ -181,6 +181,9 @@ func (s *plot) show(w io.Writer) error {
 	}
 	fmt.Fprintf(w, " in %s, %s/s on average\n", whole.Round(time.Millisecond), figure(float64(s.n)/max(whole, time.Second).Seconds()))
 	fmt.Fprintf(w, "first at %s, last at %s\n", brief(s.first[0].Due), brief(s.last))
+	if line := loadLine(&s.cfg, s.limit); line != "" {
+		fmt.Fprintf(w, "in all: %s\n", line)
+	}
 	fmt.Fprintf(w, "gaps: coefficient of variation %s (0 evenly spaced, 1 poisson, more: bursts)\n", s.variation())
 	fmt.Fprintf(w, "prompt tokens: %s\noutput tokens: %s\n", s.prompts, s.asked)
 	for _, c := range s.columns {

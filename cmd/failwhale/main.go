@@ -151,9 +151,14 @@ FLAGS{{range .VisibleFlags}}
    {{.}}{{end}}
 {{end}}`
 
+// undefinedFlag is how package flag says that there is no such flag.
+const undefinedFlag = "flag provided but not defined: -"
+
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	const undefined = "flag provided but not defined: -"
-	if name, ok := strings.CutPrefix(err.Error(), undefined); ok {
+	if ours := flagError(c, err); ours != nil {
+		return ours
+	}
+	if name, ok := strings.CutPrefix(err.Error(), undefinedFlag); ok {
 		if s := cli.SuggestFlag(c.Command.Flags, name, false); s != "" {
 			return usage("%w; did you mean %s?", err, s)
 		}

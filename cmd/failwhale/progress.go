@@ -57,6 +57,25 @@ func unphased(show func(experiments.Snapshot)) func(experiments.Snapshot) {
 	}
 }
 
+// failingAfter is how many seconds of nothing but failures are worth a word: a server that starts may need one or two.
+const failingAfter = 3
+
+// telling shows snapshots as show does, and says once that no request at all is served, and why: it would else come out
+// at the end only.
+func (p *program) telling(show func(experiments.Snapshot)) func(experiments.Snapshot) {
+	n, said := 0, false
+	return func(s experiments.Snapshot) {
+		if n++; n >= failingAfter && s.Failing != "" && !said {
+			said = true
+			if isTerminal(p.stderr) {
+				fmt.Fprint(p.stderr, "\r\x1b[K")
+			}
+			fmt.Fprintf(p.stderr, "failwhale: every request so far failed: %s\n", s.Failing)
+		}
+		show(s)
+	}
+}
+
 // plainEvery is how many snapshots make one line where the line cannot be written over.
 const plainEvery = 5
 
