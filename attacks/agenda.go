@@ -50,14 +50,13 @@ type agenda struct {
 	source func(results.Phase) (source, error)
 	write  func(phase results.Phase, from Arrival, k, index uint64) (*turn, error)
 	loop   *Concurrency // nil: an open loop
-	most   int64        // turns that are written in all; 0: no bound
+	most   int64        // turns that become due in all; 0: no bound
 	url    string
 	alarm  *alarm // nil once it cannot be used
 	timer  *time.Timer
 
 	// Of the Pacer alone.
 	playing *plan         // whose source is open
-	written int64         // turns of all plans
 	cost    time.Duration // of writing a turn, as it was lately
 
 	numbered atomic.Uint64 // turns that have an index, those that are written ahead too
@@ -68,6 +67,7 @@ type agenda struct {
 	begun     []beginning   // of all phases so far
 	joined    followUps     // not yet due
 	coming    int           // conversations that have begun and have turns which are not yet due
+	sent      int64         // turns that have become due
 	over      bool          // nothing further is planned
 	exhausted bool          // the last plan came to the end of its schedule
 	err       error         // it ended the agenda
@@ -111,7 +111,7 @@ func newAgenda(a *Attack, loop *Concurrency, url string) *agenda {
 func (g *agenda) begin(phase results.Phase, limit time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.over {
+	if g.over || g.isFull() {
 		return
 	}
 	now := g.closePlan()
@@ -271,9 +271,6 @@ func (g *agenda) compose(p *plan) (t *turn, err error) {
 			err = panicked("the schedule", said)
 		}
 	}()
-	if g.most > 0 && g.written >= g.most {
-		return nil, nil
-	}
 	from, ok, err := g.arrival(p)
 	if err != nil || !ok {
 		return nil, err
@@ -286,7 +283,6 @@ func (g *agenda) compose(p *plan) (t *turn, err error) {
 		return nil, fmt.Errorf("write request %d: %w", index, err)
 	}
 	p.places[from.Part]++
-	g.written++
 	t.due = p.start + min(from.At, forever-p.start)
 	return t, nil
 }
@@ -376,7 +372,7 @@ func (g *agenda) release(p *plan, planned time.Duration) bool {
 	return true
 }
 
-// issue hands a turn that is due to the Targeter.
+// issue hands a turn that is due to the Targeter. The last that there may be ends the schedule, and all conversations.
 func (g *agenda) issue(t *turn) {
 	if c := t.conv; c != nil {
 		switch {
@@ -387,7 +383,14 @@ func (g *agenda) issue(t *turn) {
 		}
 	}
 	g.due = append(g.due, t)
+	if g.sent++; g.isFull() {
+		g.plans, g.joined, g.coming, g.exhausted = nil, nil, 0, true
+		g.announce()
+	}
 }
+
+// isFull reports whether all turns that there may be are due. mu is held.
+func (g *agenda) isFull() bool { return g.most > 0 && g.sent >= g.most }
 
 // phaseAt is the one that was on then.
 func (g *agenda) phaseAt(at time.Duration) results.Phase {
@@ -399,11 +402,11 @@ func (g *agenda) phaseAt(at time.Duration) results.Phase {
 }
 
 // join puts the next turn of a conversation on the agenda, from the goroutine of the one before. Its user stays busy
-// until done. It returns false once the load was stopped: the conversation ends there.
+// until done. It returns false once the load was stopped or has all its requests: the conversation ends there.
 func (g *agenda) join(t *turn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.over {
+	if g.over || g.isFull() {
 		return false
 	}
 	heap.Push(&g.joined, t)

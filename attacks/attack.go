@@ -29,8 +29,8 @@ type Config struct {
 	Profile  Profile
 	Workload Workload
 	Clients  []Client
-	// Requests is how many are due in all phases together, at most: then the schedule is at its end. The later turns of
-	// conversations come beside. Optional; default as many as the profile has.
+	// Requests is how many are due in all phases together, at most, each turn of a conversation one: then the schedule is at
+	// its end. Optional; default as many as the profile has.
 	Requests int64
 	// Budget is the most that may be used: what it has no room for ends the schedule, and is not sent. Optional.
 	Budget Budget

@@ -264,18 +264,24 @@ func TestSoManyRequests(t *testing.T) {
 		profile attacks.Profile
 		most    int64
 		want    int
+		turns   int
 	}{
-		{"at a rate", attacks.Profile{Constant: &attacks.Constant{Rate: 100}}, 250, 250},
-		{"at random, with more", attacks.Profile{Poisson: &attacks.Poisson{Rate: 100}, Plus: []attacks.Part{{Profile: attacks.Profile{Spike: &attacks.Spike{Rate: 500, For: time.Second}}}}}, 251, 251},
-		{"by users", attacks.Profile{Concurrency: &attacks.Concurrency{Users: 7}}, 100, 100},
-		{"fewer than users", attacks.Profile{Concurrency: &attacks.Concurrency{Users: 7}}, 3, 3},
-		{"more than there is time for", attacks.Profile{Constant: &attacks.Constant{Rate: 100}}, 1001, 1000},
+		{"at a rate", attacks.Profile{Constant: &attacks.Constant{Rate: 100}}, 250, 250, 0},
+		{"in conversations", attacks.Profile{Constant: &attacks.Constant{Rate: 20}}, 250, 250, 3},
+		{"in conversations of users", attacks.Profile{Concurrency: &attacks.Concurrency{Users: 7}}, 100, 100, 3},
+		{"at random, with more", attacks.Profile{Poisson: &attacks.Poisson{Rate: 100}, Plus: []attacks.Part{{Profile: attacks.Profile{Spike: &attacks.Spike{Rate: 500, For: time.Second}}}}}, 251, 251, 0},
+		{"by users", attacks.Profile{Concurrency: &attacks.Concurrency{Users: 7}}, 100, 100, 0},
+		{"fewer than users", attacks.Profile{Concurrency: &attacks.Concurrency{Users: 7}}, 3, 3, 0},
+		{"more than there is time for", attacks.Profile{Constant: &attacks.Constant{Rate: 100}}, 1001, 1000, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := targetstest.NewPipe(t, slow(300*time.Millisecond))
 				cfg, sink := config(server.URL())
 				cfg.Profile, cfg.Requests = tt.profile, tt.most
+				if tt.turns > 0 {
+					cfg.Workload = attacks.Workload{{Turns: &attacks.Turns{Count: attacks.Length{Fixed: tt.turns}}}}
+				}
 				a := newAttack(t, cfg)
 				a.SetDial(server.Dial)
 				a.BeginFor(results.Baseline, 10*time.Second)
@@ -288,7 +294,7 @@ func TestSoManyRequests(t *testing.T) {
 					t.Errorf("%d samples of %d requests, Exhausted() = %t; want %d", n, len(server.Requests()), exhausted, tt.want)
 				}
 			})
-			if tt.profile.Closed() {
+			if tt.profile.Closed() || tt.turns > 0 {
 				return
 			}
 			n := 0

@@ -27,15 +27,20 @@ func flagError(c *cli.Context, err error) error {
 	if m == nil {
 		return nil
 	}
-	text, unquoted := strconv.Unquote(m[1])
+	text, quoted := unquote(m[1])
 	i := slices.IndexFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), m[2]) })
-	if unquoted != nil || i < 0 {
+	if !quoted || i < 0 {
 		return nil
 	}
 	if wrong := wrongValue(c.Command.Flags[i], text); wrong != "" {
 		return usage("--%s %s", m[2], wrong)
 	}
 	return nil
+}
+
+func unquote(text string) (string, bool) {
+	out, err := strconv.Unquote(text)
+	return out, err == nil
 }
 
 // wrongValue says why text is no value of a flag, and what would be one.
