@@ -22,9 +22,13 @@ import (
 //	           | "stalled" "(" DURATION ")" [ labels ]
 //	           | stat "(" distribution [ labels ] ")" .
 //	rate       = "success" | "error_rate" | "tokens_per_second" | "goodput" | "goodput_tokens"
-//	           | "amplification" | "wasted_tokens" | "leaks" .
+//	           | "amplification" | "wasted_tokens" | "leaks"
+//	           | "server.success" | "server.error_rate" | "server.requests_per_second"
+//	           | "server.tokens_per_second" | "server.prompt_tokens_per_second" .
 //	stat       = "p" NUMBER | "mean" | "max" | "min" .                  (p50, p99, p99.9)
-//	distribution = "ttft" | "ttft_sent" | "itl" | "tpot" | "e2e" | "e2e_sent" | "stall" | "lag" .
+//	distribution = "ttft" | "ttft_sent" | "itl" | "tpot" | "e2e" | "e2e_sent" | "stall" | "lag"
+//	           | "server.ttft" | "server.itl" | "server.tpot" | "server.e2e" | "server.queue_time"
+//	           | "server.running" | "server.waiting" | "server.kv_usage" .
 //	labels     = "{" LABEL "=" STRING { "," LABEL "=" STRING } [ "," ] "}" .
 //	op         = ">=" | ">" | "<=" | "<" | "==" | "!=" .
 //	value      = NUMBER "%" [ "of" "baseline" ] | NUMBER [ "/" "s" ] | DURATION .
@@ -41,6 +45,13 @@ import (
 // left later, but not in such attempts. Users who left count in the times of the tokens that they had seen, or as
 // infinite in the ttft if they gave up waiting for one; not in e2e, success and goodput. leaks can hold
 // only where some answer carried its own nonce: where none does, another's would not have been seen either.
+//
+// What begins with server. is what the stack's servers tell of all their traffic, ours or not, on their pages of metrics;
+// labels select pages by theirs. What they count as a failure is theirs to say: vLLM's includes users who left, and
+// knows nothing of what was refused before it. Their times are by buckets, as PromQL's histogram_quantile has it, and
+// have no max and min. server.running and server.waiting are requests and server.kv_usage a share, as each reading
+// shows it: of several pages the sum, and the fullest cache. Claims about servers are undecided where a page was not
+// read, where counters began anew, and where the servers counted no request.
 //
 // A Claim is made by ParseClaim; its zero value is no claim.
 type Claim struct {
@@ -243,6 +254,8 @@ const (
 	tokenClass                         // a share of tokens: wasted_tokens
 	countClass                         // leaks
 	distributionClass                  // times
+	levelClass                         // what a server's gauge shows: a number
+	fillClass                          // and a share
 )
 
 // A metricDef is one word of the vocabulary.
@@ -278,7 +291,7 @@ func metricDefs() []metricDef {
 
 // def finds a metric by name; ok is false for what is none.
 func def(name string) (m metricDef, ok bool) {
-	all := metricDefs()
+	all := append(metricDefs(), serverDefs()...)
 	i := slices.IndexFunc(all, func(m metricDef) bool { return m.name == name })
 	if i < 0 {
 		return metricDef{}, false
@@ -291,8 +304,15 @@ func (m Metric) class() class {
 	return d.class
 }
 
-// share reports whether m is one: of requests or of tokens.
-func (m Metric) share() bool { return m.class() == shareClass || m.class() == tokenClass }
+// share reports whether m is one: of requests, of tokens, or of a cache.
+func (m Metric) share() bool {
+	return m.class() == shareClass || m.class() == tokenClass || m.class() == fillClass
+}
+
+// spread reports whether a metric has many values at a time, of which a statistic makes one.
+func (d metricDef) spread() bool {
+	return d.class == distributionClass || d.class == levelClass || d.class == fillClass
+}
 
 func (m Metric) wants() want {
 	d, _ := def(m.Name)

@@ -13,8 +13,13 @@ func (p *claimParser) metric() Metric {
 	switch {
 	case t.kind != tokenName:
 		p.fail(t, "needs a metric, not %s: write success, or p99(ttft)", t)
+	case !isMetric && p.serverWord(t):
+	case isMetric && d.class == distributionClass && strings.HasPrefix(t.text, serverPrefix):
+		p.fail(t, "%s is a distribution: write p99(%s), or mean of it", t.text, t.text)
 	case isMetric && d.class == distributionClass:
 		p.fail(t, "%s is a distribution: write p99(%s), or mean, max or min of it", t.text, t.text)
+	case isMetric && d.spread():
+		p.fail(t, "%s is another at each reading: write max(%s), or mean, min or p90 of it", t.text, t.text)
 	case isMetric && d.name == "stalled":
 		return p.stalled(t)
 	case isMetric:
@@ -72,7 +77,8 @@ func (p *claimParser) stat(t token) Metric {
 	name := p.next()
 	d, isMetric := def(name.text)
 	switch {
-	case isMetric && d.class != distributionClass:
+	case !isMetric && p.serverWord(name):
+	case isMetric && !d.spread():
 		p.fail(name, "%s is one figure and has no %s: write %s alone", d.name, m.Stat, d.name)
 	case !isMetric:
 		var all []string
@@ -84,6 +90,7 @@ func (p *claimParser) stat(t token) Metric {
 		p.fail(name, "%s is not a distribution: write %s%s", name, oneOf(all), DidYouMean(name.text, all))
 	}
 	m.Name = name.text
+	p.bucketed(t, m)
 	m.Labels = p.labels()
 	p.expect(")", "write %s(%s)", m.Stat, m.Name)
 	if open := p.peek(); open.text == "{" {
@@ -112,11 +119,11 @@ func (p *claimParser) value(m Metric) Value {
 	case distributionClass:
 		d := p.duration(m.String(), "2s, or 150% of baseline")
 		return Value{Number: d.Seconds(), Unit: Time}
-	case shareClass, tokenClass:
+	case shareClass, tokenClass, fillClass:
 		p.fail(t, "%s is a share: write %s", m, p.asPercent(t))
 	case rateClass:
 		return p.rate(m, t)
-	case ratioClass, countClass:
+	case ratioClass, countClass, levelClass:
 		p.next()
 		if tail := p.peek(); t.kind != tokenNumber || tail.text == "/" {
 			p.fail(t, "%s needs a number, not %s: write 1", m, t)
@@ -152,7 +159,7 @@ func (p *claimParser) percent(m Metric, t token, v Value) {
 		p.fail(t, "%s needs a duration: write 2s, or %s%% of baseline", m, t.text)
 	case !v.OfBaseline && m.class() == rateClass:
 		p.fail(t, "%s needs a rate: write 500/s, or %s%% of baseline", m, t.text)
-	case !v.OfBaseline && m.class() == ratioClass:
+	case !v.OfBaseline && (m.class() == ratioClass || m.class() == levelClass):
 		p.fail(t, "%s needs a number: write 1.5, or %s%% of baseline", m, t.text)
 	case !v.OfBaseline && m.class() == countClass:
 		p.fail(t, "leaks are counted: write leaks == 0")

@@ -54,6 +54,20 @@
 // the last reading and the death is lost. The difference between token counts is no fault by itself: some servers
 // count a request's when it ends, and those of a cancelled or failed one never.
 //
+// # Claims about servers
+//
+// What servers tell can be claimed as well (server.success, p99(server.ttft)), beside a load of ours or, with attack:
+// none, in place of one: then real traffic is judged, of which we send nothing. A page counts everybody's requests, so
+// such a claim is about all of them. It decides only what is known: a page that was not read for more than a
+// moment, or counters that began anew, leave a share or a quantile undecided, but not what could only be worse (a
+// maximum over its bar) or better (a rate that is high enough without the missing page). Where the servers counted
+// no request of a phase, nothing holds: it touched nobody. A rate that was to stay is refuted then, if
+// there was traffic in the baseline.
+//
+// A quantile is where its bucket's values would put it if they were spread evenly; past the last bucket it is only
+// known to be over that. A server that never counts failures (TensorRT-LLM's, by itself) has no success to
+// judge, however many requests it has done.
+//
 // # Libraries
 //
 // go.yaml.in/yaml/v3 parses YAML: the maintained continuation of gopkg.in/yaml.v3, whose nodes carry

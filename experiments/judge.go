@@ -60,6 +60,7 @@ func (j *Judge) Add(rec results.Record) error {
 		header := *rec.Header
 		j.header = &header
 		j.beside.open(header.Stack)
+		j.openServers(header.Stack)
 	}
 	if rec.Event != nil {
 		j.event(rec.Event)
@@ -70,7 +71,10 @@ func (j *Judge) Add(rec results.Record) error {
 	if r := rec.Reading; r != nil && r.Source == results.Self {
 		j.self.reading(r, j.line)
 	} else if r != nil {
-		j.beside.reading(r, j.line)
+		if j.plan.Attack.None {
+			j.line.last = max(j.line.last, r.At) // no sample tells how far the run is
+		}
+		j.follow(j.beside.reading(r, j.line))
 	}
 	return nil
 }
@@ -90,10 +94,14 @@ func (j *Judge) sample(s *results.Sample) {
 	j.all.add(r)
 	j.beside.sample(r, j.line)
 	for _, t := range j.claims {
-		t.add(r, j.line)
+		if t.server == nil {
+			t.add(r, j.line)
+		}
 	}
 	for _, t := range j.guards {
-		t.add(r)
+		if t.server == nil {
+			t.add(r)
+		}
 	}
 }
 

@@ -45,6 +45,9 @@ func (j *Judge) view(t *trio, p phase, gate bool) view {
 // weigh judges a claim's condition by the samples of one phase.
 func (j *Judge) weigh(t *claimTrack, p phase, gate bool) ruling {
 	c := t.claim.Condition
+	if t.server != nil {
+		return j.weighServer(t, p)
+	}
 	if t.group != nil {
 		return j.weighWorst(t, p, gate)
 	}
@@ -197,6 +200,9 @@ func worse(op Op, a, b ruling) bool {
 // the condition.
 func (j *Judge) weighRecovery(t *claimTrack) ruling {
 	c := t.claim
+	if t.server != nil {
+		return j.weighServerRecovery(t)
+	}
 	r := ruling{bound: fmt.Sprintf("%s %s", c.within(), c.Within)}
 	from, to, ok := j.line.window(inRecovery)
 	bar, why := barOf(c.Condition, j.view(t.trio, inBaseline, false))

@@ -22,7 +22,8 @@ type guardTrack struct {
 	found   breach // by the samples
 	said    *results.Event
 	n       int
-	echoed  int // answers that carried their own nonce
+	echoed  int          // answers that carried their own nonce
+	server  *serverTrack // of what servers tell; else nil
 }
 
 // A second is one guardWindow; the request it counts is its number.
@@ -44,7 +45,13 @@ type breach struct {
 	n        int
 }
 
-func newGuardTrack(g Guard) *guardTrack { return &guardTrack{guard: g} }
+func newGuardTrack(g Guard) *guardTrack {
+	t := &guardTrack{guard: g}
+	if g.Metric.Server() {
+		t.server = newServerTrack(g.Condition)
+	}
+	return t
+}
 
 func (g *guardTrack) event(e *results.Event) {
 	switch {
@@ -88,14 +95,19 @@ func (s *streak) next(g Guard, x second) breach {
 	if !ok || n == 0 {
 		return breach{}
 	}
+	return s.take(g, x.number, observed, n)
+}
+
+// take takes what was observed in a second.
+func (s *streak) take(g Guard, number int64, observed float64, n int) breach {
 	if !g.Op.holds(observed, g.Value.fraction()) {
 		s.runs = false
 		return breach{}
 	}
 	if !s.runs {
-		*s = streak{true, x.number}
+		*s = streak{true, number}
 	}
-	if end := time.Duration(x.number+1) * guardWindow; end-time.Duration(s.since)*guardWindow >= g.For {
+	if end := time.Duration(number+1) * guardWindow; end-time.Duration(s.since)*guardWindow >= g.For {
 		return breach{moment{end, true}, observed, n}
 	}
 	return breach{}
@@ -108,6 +120,9 @@ func (g *guardTrack) breach(now time.Duration) breach {
 		return g.found
 	}
 	s := g.streak
+	if g.server != nil {
+		return g.breachOfServer(s, now)
+	}
 	for _, x := range g.seconds {
 		if time.Duration(x.number+1)*guardWindow > now {
 			break
@@ -142,12 +157,16 @@ func (g *guardTrack) finding(last time.Duration, line *timeline) results.Finding
 	case g.said != nil:
 		f.Verdict = results.Refuted
 		f.Why = because(fmt.Sprintf("breached at %s", g.said.At), g.said.Detail)
+	case g.n == 0 && g.server != nil:
+		f.Why = "no page that it watches has told of it"
 	case g.n == 0:
 		f.Why = "no request that it watches has ended"
 	case !line.ended || line.cut.came:
 		f.Why = "not breached until the run was cut short"
 	case blind(g.guard.Metric, g.echoed):
 		f.Why = blindWhy
+	case g.server != nil && g.server.gaps(line) != "":
+		f.Why = "not breached as far as is known: " + g.server.gaps(line)
 	default:
 		f.Verdict, f.Why = results.Held, "never breached"
 	}

@@ -93,8 +93,9 @@ func (s *servers) sample(r *reading, line *timeline) {
 	}
 }
 
-// reading takes the next reading of a page.
-func (s *servers) reading(r *results.Reading, line *timeline) {
+// reading takes the next reading of a page, and says what is new in it.
+func (s *servers) reading(r *results.Reading, line *timeline) step {
+	next := step{page: r.Source, now: r}
 	page := s.page(r.Source, r.Labels)
 	now := line.at(r.At)
 	page.answers = r.Error == ""
@@ -102,7 +103,7 @@ func (s *servers) reading(r *results.Reading, line *timeline) {
 		if now != nowhere {
 			page.group.phases[now].failed = r.Error
 		}
-		return
+		return next
 	}
 	before := page.last
 	page.last = r
@@ -110,16 +111,17 @@ func (s *servers) reading(r *results.Reading, line *timeline) {
 		page.group.phases[now].level(page.group, r.Server)
 	}
 	if before == nil {
-		return
+		return next
 	}
-	added, restarted := since(r, before)
-	at := before.At + (r.At-before.At)/2
-	if restarted { // it counts from the restart, which was nearer to now
-		at = r.At
+	next.before, next.at = before, before.At+(r.At-before.At)/2
+	next.added, next.restarted = since(r, before)
+	if next.restarted { // it counts from the restart, which was nearer to now
+		next.at = r.At
 	}
-	if p := line.at(at); p != nowhere {
-		page.group.phases[p].add(added, restarted)
+	if p := line.at(next.at); p != nowhere {
+		page.group.phases[p].add(next.added, next.restarted)
 	}
+	return next
 }
 
 // level counts what the gauges of all pages show now.

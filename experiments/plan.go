@@ -50,8 +50,10 @@ type Plan struct {
 	Warnings Problems `yaml:"-"`
 }
 
-// AttackSpec is the load: when requests are due, what they say, who sends them.
+// AttackSpec is the load: when requests are due, what they say, who sends them. In a file it is that, or none.
 type AttackSpec struct {
+	// None puts no load on: real traffic is there, and is judged by what the servers tell of it alone. Else false.
+	None bool `yaml:"-"`
 	// Profile is when requests are due. Required.
 	Profile attacks.Profile `yaml:"profile"`
 	// Workload is what they say. Optional; default chat-short.
@@ -62,6 +64,15 @@ type AttackSpec struct {
 	Endpoint string `yaml:"endpoint"`
 	// Budget is the most that the load may use. Optional.
 	Budget attacks.Budget `yaml:"budget"`
+}
+
+// UnmarshalText reads none.
+func (a *AttackSpec) UnmarshalText(text []byte) error {
+	if string(text) != "none" {
+		return fmt.Errorf("attack %q isn't one of [none]: write {profile: {poisson: {rate: 100/s}}}, or none, to judge real traffic by the servers' own figures", text)
+	}
+	*a = AttackSpec{None: true}
+	return nil
 }
 
 // SLO is how fast a request must be to count in goodput. A zero field asks for nothing.
@@ -243,5 +254,9 @@ func (p *Plan) Summary() string {
 	if n := len(p.Hypotheses); n != 1 {
 		claims = fmt.Sprintf("%d hypotheses", n)
 	}
-	return fmt.Sprintf("%s of %s, %s, %s", longest, p.Attack.Profile, broken, claims)
+	load := p.Attack.Profile.String()
+	if p.Attack.None {
+		load = "real traffic and none of ours"
+	}
+	return fmt.Sprintf("%s of %s, %s, %s", longest, load, broken, claims)
 }

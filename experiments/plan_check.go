@@ -42,12 +42,15 @@ func (c *checker) check() {
 	c.faults()
 	c.roles()
 	c.claims()
+	c.servers()
 	c.labels()
 	c.traces()
 	c.behaviour()
-	if len(c.problems) == 0 {
+	if len(c.problems) == 0 && !c.plan.Attack.None {
 		c.enough()
 		c.ratios()
+	}
+	if len(c.problems) == 0 {
 		c.breaches()
 		c.budget()
 	}
@@ -116,7 +119,7 @@ func (c *checker) endpoint() {
 	names := slices.Sorted(maps.Keys(c.plan.Stack.Endpoints))
 	name := c.plan.Attack.Endpoint
 	switch {
-	case len(names) == 0 || !c.fine("attack"): // the reference stack's and an attached one's are known when it is open
+	case len(names) == 0 || !c.fine("attack") || c.plan.Attack.None: // the reference stack's and an attached one's are known when it is open
 	case name == "" && len(names) > 1:
 		c.atPath("attack.endpoint", "is missing, and the stack has several: write one of %s", strings.Join(names, ", "))
 	case name != "" && !slices.Contains(names, name):
@@ -218,18 +221,19 @@ type place struct {
 	path   string
 	labels results.Labels
 	worst  string
+	server bool // it selects pages, not samples
 }
 
 func (c *checker) places() []place {
 	var all []place
 	for i, h := range c.plan.Hypotheses {
-		all = append(all, place{fmt.Sprintf("hypotheses[%d]", i), h.Metric.Labels, h.Worst})
+		all = append(all, place{fmt.Sprintf("hypotheses[%d]", i), h.Metric.Labels, h.Worst, h.Metric.Server()})
 	}
 	for i, g := range c.plan.Guards {
-		all = append(all, place{fmt.Sprintf("guards[%d]", i), g.Metric.Labels, ""})
+		all = append(all, place{fmt.Sprintf("guards[%d]", i), g.Metric.Labels, "", g.Metric.Server()})
 	}
 	for _, p := range append(results.JudgedPhases(), results.Warmup) {
-		all = append(all, place{"phases." + string(p) + ".until", c.plan.Phases.Of(p).Until.Labels, ""})
+		all = append(all, place{"phases." + string(p) + ".until", c.plan.Phases.Of(p).Until.Labels, "", false})
 	}
 	return all
 }
@@ -240,24 +244,30 @@ func (c *checker) labels() {
 		c.skipped = c.skipped || slices.ContainsFunc(c.places(), func(p place) bool { return p.worst != "" || len(p.labels) > 0 })
 		return // its labels are not known
 	}
-	known := c.known()
-	names := make([]string, 0, len(known))
-	for name := range known {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	samples, pages := c.known(), c.pageLabels()
 	for _, p := range c.places() {
-		if _, ok := known[p.worst]; p.worst != "" && !ok {
-			c.atPath(p.path, "no sample has a label %s%s", p.worst, orKnown(p.worst, names))
+		switch {
+		case p.server:
+			c.selects(p, "page of metrics", pages)
+		case !c.plan.Attack.None: // of which there are none
+			c.selects(p, "sample", samples)
 		}
-		for name, value := range p.labels {
-			values, ok := known[name]
-			switch {
-			case !ok:
-				c.atPath(p.path, "no sample has a label %s%s", name, orKnown(name, names))
-			case values != nil && !slices.Contains(values, value):
-				c.atPath(p.path, "no sample will have %s=%q%s", name, value, orKnown(value, values))
-			}
+	}
+}
+
+// selects checks what a place selects by the labels that there are. what has them.
+func (c *checker) selects(p place, what string, known map[string][]string) {
+	names := slices.Sorted(maps.Keys(known))
+	if _, ok := known[p.worst]; p.worst != "" && !ok {
+		c.atPath(p.path, "no %s has a label %s%s", what, p.worst, orKnown(p.worst, names))
+	}
+	for name, value := range p.labels {
+		values, ok := known[name]
+		switch {
+		case !ok:
+			c.atPath(p.path, "no %s has a label %s%s", what, name, orKnown(name, names))
+		case values != nil && !slices.Contains(values, value):
+			c.atPath(p.path, "no %s will have %s=%q%s", what, name, value, orKnown(value, values))
 		}
 	}
 }

@@ -25,6 +25,9 @@ func (c *checker) metrics() {
 				c.atPath(at, "is not of the form http://host:port/metrics")
 			}
 		}
+		if c.plan.Attack.None { // there is no sample beside which it would be shown
+			continue
+		}
 		for label, value := range page.Labels {
 			at := join(join(path, "labels"), label)
 			values, ok := known[label]

@@ -3,6 +3,7 @@ package experiments
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/failwhale/failwhale/results"
 )
@@ -30,8 +31,8 @@ func (c *checker) enough() {
 // breaches warns of guards that a healthy stack would breach: they were written as what must stay true.
 func (c *checker) breaches() {
 	for i, g := range c.plan.Guards {
-		good := g.Metric.Name == "success" && g.Op.floor() ||
-			g.Metric.Name != "success" && (g.Op == "<" || g.Op == "<=")
+		high := strings.HasSuffix(g.Metric.Name, "success") || g.Metric.class() == rateClass // is well
+		good := high && g.Op.floor() || !high && (g.Op == "<" || g.Op == "<=")
 		if !good {
 			continue
 		}
@@ -84,7 +85,7 @@ func (c *checker) warn(path, format string, args ...any) {
 
 func (c *checker) enoughIn(path string, h Claim, p results.Phase, role string) {
 	m := h.Metric
-	if m.Name == "itl" { // of gaps, and how many there are is the stack's affair
+	if m.Name == "itl" || m.Server() { // of gaps, and how many there are is the stack's affair; of servers, others' traffic counts too
 		return
 	}
 	bar := h.Value.fraction()

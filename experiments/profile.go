@@ -51,6 +51,9 @@ func newDecoder(file string) *decoder {
 // of them does not.
 func (c *checker) comings() {
 	profile := c.plan.Attack.Profile
+	if c.plan.Attack.None {
+		return
+	}
 	if !c.fine("attack.profile") || !c.fine("phases") {
 		base := profile.Spike != nil || profile.Step != nil || profile.Ramp != nil
 		c.skipped = c.skipped || base || len(profile.Plus) > 0

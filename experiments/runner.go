@@ -145,7 +145,7 @@ type execution struct {
 	rec    *results.Recorder
 	judge  *Judge
 	recent *recent
-	attack *attacks.Attack
+	attack load
 	beside *readings
 	reaper *faults.Reaper // nil: the plan has no faults
 
@@ -164,11 +164,15 @@ func (r *Runner) begin(log results.Sink) (*execution, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages := r.Stack.Handle().Metrics
 	cfg, err := r.config(clock)
+	if err == nil {
+		err = r.readable(pages)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
-	x, err := r.aim(clock, cfg, r.Stack.Handle().Metrics, log)
+	x, err := r.aim(clock, cfg, pages, log)
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +182,9 @@ func (r *Runner) begin(log results.Sink) (*execution, error) {
 // config is what the plan's attack puts on the stack's endpoints.
 func (r *Runner) config(clock results.Clock) (attacks.Config, error) {
 	a := r.Plan.Attack
+	if a.None {
+		return attacks.Config{LookupEnv: r.LookupEnv}, nil
+	}
 	name, endpoint, err := r.Stack.Endpoint(a.Endpoint)
 	others := maps.Clone(r.Stack.Handle().Endpoints)
 	delete(others, name)
@@ -198,10 +205,15 @@ func (r *Runner) aim(clock results.Clock, cfg attacks.Config, pages map[string]t
 	}
 	x.rec = results.NewRecorder(clock, sinks...)
 	cfg.Clock, cfg.Sink = clock, x.rec
-	var err error
-	if x.attack, err = attacks.New(cfg); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+	x.attack = noLoad{}
+	if !r.Plan.Attack.None {
+		attack, err := attacks.New(cfg)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+		}
+		x.attack = attack
 	}
+	var err error
 	x.beside, err = newReadings(pages, clock, x.rec, cfg.LookupEnv)
 	return x, err
 }

@@ -42,7 +42,11 @@ type bench struct {
 	hangs       bool   // the first request, for as long as its client waits
 	more        string // endpoints, as lines of YAML
 	attack      string // beside the profile
+	none        bool   // there is no load, and its page is read
+	metrics     bool   // its page is read
 	served      atomic.Int64
+
+	good, failed atomic.Int64 // as its page tells
 }
 
 const goodConfig = `{"serve": true, "note": "as it was"}`
@@ -55,6 +59,10 @@ func newBench(t *testing.T, more ...faults.Kind) *bench {
 	b.write(t, goodConfig)
 	var first atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" {
+			b.page(w)
+			return
+		}
 		b.served.Add(1)
 		if b.hangs && !first.Swap(true) {
 			_, _ = io.Copy(io.Discard, r.Body) // only then is the client's end seen
@@ -63,9 +71,11 @@ func newBench(t *testing.T, more ...faults.Kind) *bench {
 		}
 		text, err := os.ReadFile(b.config)
 		if err != nil || !strings.Contains(string(text), `"serve": true`) {
+			b.failed.Add(1)
 			http.Error(w, `{"error": {"message": "bad config", "type": "server_error"}}`, http.StatusInternalServerError)
 			return
 		}
+		b.good.Add(1)
 		w.Header().Set("Content-Type", "text/event-stream")
 		for range 5 {
 			fmt.Fprint(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word \"},\"finish_reason\":null}]}\n\n")
@@ -77,6 +87,25 @@ func newBench(t *testing.T, more ...faults.Kind) *bench {
 	t.Cleanup(server.Close)
 	b.url = server.URL
 	return b
+}
+
+// page is what the server tells of itself, as vLLM does: every request that it served had its first token after 40 ms.
+func (b *bench) page(w io.Writer) {
+	served, failed := b.good.Load(), b.failed.Load()
+	fmt.Fprintf(w, `# TYPE vllm:request_success counter
+vllm:request_success_total{finished_reason="stop"} %d
+vllm:request_success_total{finished_reason="error"} %d
+# TYPE vllm:generation_tokens counter
+vllm:generation_tokens_total %d
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting %[5]d
+# TYPE vllm:time_to_first_token_seconds histogram
+vllm:time_to_first_token_seconds_bucket{le="0.02"} 0
+vllm:time_to_first_token_seconds_bucket{le="0.05"} %[1]d
+vllm:time_to_first_token_seconds_bucket{le="+Inf"} %[1]d
+vllm:time_to_first_token_seconds_sum %[4]g
+vllm:time_to_first_token_seconds_count %[1]d
+`, served, failed, 5*served, 0.04*float64(served), min(3, served))
 }
 
 func (b *bench) write(t *testing.T, text string) {
@@ -98,6 +127,14 @@ func (b *bench) read(t *testing.T) string {
 // run executes a plan whose stack is the bench.
 func (b *bench) run(ctx context.Context, t *testing.T, rest string, progress func(experiments.Snapshot)) (*results.Report, error) {
 	t.Helper()
+	more := b.more
+	attack := fmt.Sprintf("{profile: {constant: {rate: 50/s}}, %s}", cmp.Or(b.attack, "clients: [{deadline: 10s}]"))
+	if b.none {
+		attack = "none"
+	}
+	if b.metrics || b.none {
+		more += fmt.Sprintf("  metrics: {server: {url: %q}}\n", b.url+"/metrics")
+	}
 	text := fmt.Sprintf(`
 experiment: bench
 stack:
@@ -105,8 +142,8 @@ stack:
     server: {url: %q}
 %s
   stores: {config: {file: %q}}
-attack: {profile: {constant: {rate: 50/s}}, %s}
-%s`, b.url, b.more, b.config, cmp.Or(b.attack, "clients: [{deadline: 10s}]"), rest)
+attack: %s
+%s`, b.url, more, b.config, attack, rest)
 	plan, err := experiments.Load("bench.yaml", []byte(text), experiments.LoadOptions{Kinds: b.kinds})
 	if err != nil {
 		t.Fatal(err)

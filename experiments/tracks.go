@@ -153,14 +153,19 @@ const (
 // A claimTrack follows the samples that one claim is about.
 type claimTrack struct {
 	claim   Claim
-	trio    *trio    // of the claim's own labels
-	group   *group   // of worst(…), else nil
-	windows []*tally // of recovery(…), from Revert on; nil where nothing happened
-	lost    *trio    // what failed without a label that the claim selects by: it may be the claim's
+	trio    *trio        // of the claim's own labels
+	group   *group       // of worst(…), else nil
+	windows []*tally     // of recovery(…), from Revert on; nil where nothing happened
+	lost    *trio        // what failed without a label that the claim selects by: it may be the claim's
+	server  *serverTrack // of what servers tell; else nil
 }
 
 func newClaimTrack(c Claim) *claimTrack {
 	t := &claimTrack{claim: c, trio: newTrio(c.Metric.wants()), lost: newTrio(c.Metric.wants())}
+	if c.Metric.Server() {
+		t.server = newServerTrack(c.Condition)
+		return t
+	}
 	if c.Worst != "" {
 		t.group = newGroup(c.Worst, c.Metric.wants(), newTrio(c.Metric.wants()))
 	}

@@ -1,6 +1,11 @@
 package targets
 
-import "github.com/failwhale/failwhale/results"
+import (
+	"slices"
+	"strings"
+
+	"github.com/failwhale/failwhale/results"
+)
 
 // A figure says where a server has one signal.
 type figure struct {
@@ -170,4 +175,18 @@ func tritonFigures() []figure {
 		{signal: results.SignalE2E, names: "nv_inference_request_duration_us", per: done, unit: micro},
 		{signal: results.SignalQueue, names: "nv_inference_queue_duration_us", per: done, unit: micro},
 	}
+}
+
+// Tells reports whether servers of a kind, as a Reading's Server names it, count a signal at all: what they have not
+// counted yet may not be on their page.
+func Tells(server, signal string) bool {
+	for _, kind := range serverKinds() {
+		if !slices.Contains(strings.Split(server, "+"), kind.name) {
+			continue
+		}
+		if slices.ContainsFunc(kind.figures, func(f figure) bool { return f.signal == signal }) {
+			return true
+		}
+	}
+	return false
 }
