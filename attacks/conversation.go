@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 
@@ -46,12 +47,13 @@ func (c *conversation) begin(said []targets.Message) {
 }
 
 // hear adds a turn that has ended to the history, if there is an answer to it: a whole one, or as much of it as a
-// client saw who then left by plan, which a chat goes on with. One without text, as a call of a tool is, is none.
+// client saw who then left by plan, which a chat goes on with. Of one without text, its calls of tools are the answer, as
+// text: what a turn adds to the context counts, and not every dialect has a place for what a tool gave back.
 func (c *conversation) hear(t *try) {
 	if c == nil || t.in == nil || t.in.said == nil || t.outcome != results.Complete && (t.outcome != results.Cancelled || t.left == "") {
 		return
 	}
-	if text := t.in.said.String(); text != "" {
+	if text := cmp.Or(t.in.said.String(), t.in.called.String()); text != "" {
 		c.history = append(c.history, c.asked, targets.Message{Role: "assistant", Content: text})
 	}
 }

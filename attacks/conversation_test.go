@@ -212,8 +212,8 @@ func TestConversationsGoOnWithHalfAnAnswer(t *testing.T) {
 	}
 }
 
-// An answer has to be said to be carried on: reasoning and calls of tools are not.
-func TestConversationsCarryTextAlone(t *testing.T) {
+// What is carried on is what was said, or else the calls of tools; reasoning is not.
+func TestConversationsCarryWhatWasSaid(t *testing.T) {
 	reasoned := func(field, value, text string) targetstest.Script {
 		return targetstest.Script{targetstest.Send(targetstest.StreamHead +
 			targetstest.Data(`{"choices":[{"index":0,"delta":{"`+field+`":`+value+`},"finish_reason":null}]}`) + text +
@@ -224,7 +224,7 @@ func TestConversationsCarryTextAlone(t *testing.T) {
 			if n == 0 {
 				return reasoned("reasoning_content", `"hm, well"`, targetstest.Token("yes it is")), "yes it is"
 			}
-			return reasoned("tool_calls", `[{"index":0,"function":{"name":"look","arguments":"{}"}}]`, ""), ""
+			return reasoned("tool_calls", `[{"index":0,"function":{"name":"look","arguments":"{}"}}]`, ""), "look{}"
 		})
 		server := targetstest.NewPipe(t, c.handle)
 		cfg, sink := config(server.URL())

@@ -36,6 +36,7 @@ type intake struct {
 	lastRead int              // the socket read of the last chunk
 	text     []byte           // all of it, if there is a counter and it is not too much
 	said     *strings.Builder // the answer without its reasoning and its calls. Nil: it is not needed
+	called   strings.Builder  // its calls of tools, where said is needed
 	finish   string
 	done     bool
 
@@ -157,7 +158,7 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 	in.counted += tokens
 	if len(d.Text) > 0 {
 		in.textBytes += len(d.Text)
-		in.say(d.Text)
+		in.keep(in.said, d.Text)
 		in.inText.find(d.Text, in.guard.nonces.prefix, in.guard.found)
 	}
 	if len(d.Reasoning) > 0 {
@@ -166,6 +167,7 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 	}
 	if len(d.Tool) > 0 {
 		in.toolBytes += len(d.Tool)
+		in.keep(&in.called, d.Tool)
 		in.inTool.find(d.Tool, in.guard.nonces.prefix, in.guard.found)
 	}
 	if e := in.escaped; e != nil {
@@ -181,9 +183,9 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 	}
 }
 
-// say keeps what is said, up to maxKept, for who needs it.
-func (in *intake) say(text []byte) {
+// keep keeps a part of the answer, up to maxKept, if anybody needs it.
+func (in *intake) keep(kept *strings.Builder, text []byte) {
 	if in.said != nil {
-		in.said.Write(text[:min(len(text), maxKept-in.said.Len())])
+		kept.Write(text[:min(len(text), maxKept-kept.Len())])
 	}
 }

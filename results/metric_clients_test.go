@@ -42,7 +42,7 @@ func TestMetricsOfThoseWhoLeaveAndOfWholeAnswers(t *testing.T) {
 		{name: "left after tokens, of which none came", s: left(results.LeftTokens), leaver: true},
 		{name: "the run's end", s: left("", 300, 310)},
 		{name: "the run's end without a token", s: left("")},
-		{name: "no way to leave", s: left(results.LeftHedge)},
+		{name: "no way to leave", s: left("hedge")},
 		{
 			name: "failed before it could leave", counted: true, ttft: never, sent: never, e2e: never,
 			s: func() *results.Sample { s := left(results.LeftTime); s.Outcome = results.Reset; return s }(),

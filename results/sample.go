@@ -111,7 +111,6 @@ const (
 	LeftStart  Left = "start"  // before the first byte, whatever the server does
 	LeftTokens Left = "tokens" // after so many tokens
 	LeftTime   Left = "time"   // after so long, whether or not there was a token
-	LeftHedge  Left = "hedge"  // only of an Attempt's outcome: another one was faster
 )
 
 // Labels slice metrics. The nil map is valid and empty.
