@@ -307,7 +307,7 @@ func longPrompts(cfg *attacks.Config) {
 
 // A request that is larger than the server's windows waits for them, beside others, and comes whole.
 func TestRequestsWaitForTheServersWindow(t *testing.T) {
-	for _, window := range []uint32{1, 1000, 1 << 20} {
+	for _, window := range []uint32{1, 1000, 20_000, 1 << 20} {
 		synctest.Test(t, func(t *testing.T) {
 			how := targetstest.HTTP2{Pipe: true, Settings: []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: window}}}
 			server := targetstest.NewHTTP2(t, how, good)
@@ -341,28 +341,42 @@ func TestAServerThatTakesNoMore(t *testing.T) {
 	for _, widens := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			how := targetstest.HTTP2{Pipe: true, Keep: true, Early: true, Settings: []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: 10}}}
+			var before, after int
 			server := targetstest.NewHTTP2(t, how, func(s *targetstest.Stream2) {
+				if s.Index == 0 { // it may not have seen the settings
+					good(s)
+					return
+				}
 				s.Pause(time.Second)
+				before = s.Got()
 				if widens {
 					s.Frame(http2.FrameSettings, 0, 0, "\x00\x04\x00\x10\x00\x00")
+					s.Frame(http2.FrameWindowUpdate, 0, 0, "\x00\x10\x00\x00")
 				}
 				s.Stream()
 				s.Data(aLine)
 				s.Pause(time.Second)
-				if widens {
+				if after = s.Got(); widens {
 					s.Last(end)
 				}
 			})
-			got := attack2(t, server, time.Millisecond, func(cfg *attacks.Config) {
+			got := attack2(t, server, 200*time.Millisecond, func(cfg *attacks.Config) {
 				longPrompts(cfg)
+				cfg.Profile.Constant.Rate = 10
 				cfg.Clients[0].Deadline = 5 * time.Second
-			})[0]
-			resets := server.Resets()
-			if widens && (got.Outcome != results.Complete || len(resets) != 0) {
-				t.Errorf("%s: %s, %d resets; want complete", got.Outcome, got.Error, len(resets))
+			})[1]
+			var cancels int
+			for _, r := range server.Resets() {
+				if r.Code == http2.ErrCodeCancel {
+					cancels++
+				}
 			}
-			if !widens && (got.Outcome != results.Deadline || len(got.Chunks) != 1 || len(resets) != 1 || resets[0].Code != http2.ErrCodeCancel) {
-				t.Errorf("%s: %s, %d chunks, resets %v; want deadline after one, CANCEL", got.Outcome, got.Error, len(got.Chunks), resets)
+			if widens && (got.Outcome != results.Complete || cancels != 0 || before != 10 || after < 30_000) {
+				t.Errorf("%s: %s, %d cancels, %d and %d bytes of the request; want complete, 10 and all", got.Outcome, got.Error, cancels, before, after)
+			}
+			if !widens && (got.Outcome != results.Deadline || len(got.Chunks) != 1 || cancels != 1 || before != 10 || after != 10) {
+				t.Errorf("%s: %s, %d chunks, %d cancels, %d and %d bytes of the request; want deadline after one, one, and 10",
+					got.Outcome, got.Error, len(got.Chunks), cancels, before, after)
 			}
 		})
 	}

@@ -13,4 +13,6 @@
 // The scripts write to raw sockets because net/http/httptest cannot do what
 // matters here: end a chunked body without its last chunk, send a reset, close a
 // connection that it promised to keep, or cut a write anywhere.
+//
+// Server2 does the same over HTTP/2, frame by frame: there a script is a function of the stream.
 package targetstest

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -98,6 +99,7 @@ type conn2 struct {
 	window  int64
 	first   int64
 	muted   bool
+	heeded  bool          // the client has acknowledged the first settings; of the reading goroutine alone
 	changed chan struct{} // closed and replaced when a window grows
 }
 
@@ -114,6 +116,8 @@ type Stream2 struct {
 	window int64
 	body   bytes.Buffer
 	wrote  int
+	takes  int // the window that it began with
+	ahead  int // what the client sent and was not given back; guarded by the connection's mu
 }
 
 // converse answers the requests of one connection until the client leaves, or a handler ends it.
@@ -167,7 +171,7 @@ func (c *conn2) take(f http2.Frame, handlers *sync.WaitGroup) {
 	id := f.Header().StreamID
 	switch f := f.(type) {
 	case *http2.MetaHeadersFrame:
-		s := &Stream2{ID: id, conn: c, window: c.first}
+		s := &Stream2{ID: id, conn: c, window: c.first, takes: c.takes()}
 		s.ctx, s.end = context.WithCancel(c.ctx)
 		s.Conn, s.Method, s.Path, s.Header = c.n, f.PseudoValue("method"), f.PseudoValue("path"), http.Header{}
 		s.Header.Set("Host", f.PseudoValue("authority"))
@@ -218,9 +222,19 @@ func (c *conn2) data(f *http2.DataFrame, handlers *sync.WaitGroup) {
 	if s == nil {
 		return
 	}
+	c.mu.Lock()
 	s.body.Write(f.Data())
+	c.mu.Unlock()
 	if n := f.Length; !c.how.Keep && !c.how.Silent && n > 0 {
+		c.mu.Lock()
+		s.ahead += int(n)
+		over := s.ahead - s.takes
+		c.mu.Unlock()
+		if over > 0 {
+			c.problem(fmt.Errorf("stream %d: the client sent %d bytes more than its window has room for", s.ID, over))
+		}
 		c.later(handlers, func(f *http2.Framer) error {
+			s.ahead -= int(n)
 			return errors.Join(f.WriteWindowUpdate(0, n), f.WriteWindowUpdate(s.ID, n))
 		})
 	}
@@ -229,8 +243,19 @@ func (c *conn2) data(f *http2.DataFrame, handlers *sync.WaitGroup) {
 	}
 }
 
+// takes is the window that a stream of the client's begins with: that of the settings once it has acknowledged them.
+func (c *conn2) takes() int {
+	for _, s := range c.how.Settings {
+		if s.ID == http2.SettingInitialWindowSize && c.heeded {
+			return int(s.Val)
+		}
+	}
+	return 65535
+}
+
 func (c *conn2) settings(f *http2.SettingsFrame, handlers *sync.WaitGroup) {
 	if f.IsAck() {
+		c.heeded = true
 		c.acked()
 		return
 	}
@@ -278,6 +303,13 @@ func (s *Stream2) Pause(d time.Duration) {
 
 // Hang does nothing until the client ends the stream or leaves.
 func (s *Stream2) Hang() { <-s.ctx.Done() }
+
+// Got is how much of the request's body is there by now.
+func (s *Stream2) Got() int {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.body.Len()
+}
 
 // Mute has nothing more written on the whole connection, and hangs.
 func (s *Stream2) Mute() {
