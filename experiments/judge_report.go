@@ -28,6 +28,7 @@ func (j *Judge) Report() *results.Report {
 		MeanStream: meanStream(&j.all.whole[inBaseline]),
 		SLO:        j.plan.SLO.String(),
 		ClosedLoop: j.plan.Attack.Profile.Closed(),
+		NoLoad:     j.plan.Attack.None,
 	}
 	if h := j.header; h != nil {
 		r.Started, r.Seed, r.Overrides = h.Started.Round(0).UTC(), h.Seed, maps.Clone(h.Overrides)
@@ -36,6 +37,11 @@ func (j *Judge) Report() *results.Report {
 	lag := j.lag()
 	r.Lag = lag.Quantiles()
 	r.Server, r.Self = j.beside.stats(j.line, r.Lag), j.self.report()
+	if r.NoLoad { // there is nothing of ours to compare with
+		for i := range r.Server {
+			r.Server[i].Notes = nil
+		}
+	}
 	for _, f := range j.faults {
 		r.Faults = append(r.Faults, f.report)
 	}

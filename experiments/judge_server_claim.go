@@ -63,7 +63,7 @@ func (j *Judge) ruleServer(c Condition, p phase, s *serverSlice) ruling {
 	bar, why := j.barOfServer(c, s)
 	r := ruling{bound: boundOf(c, bar, why == ""), why: why}
 	now, ok := s.phases[p].measure(c.Metric, rateOver(gap != "", length))
-	if silent := s.silent(c.Metric); silent != "" && gap == "" {
+	if silent := s.silent(c.Metric); silent != "" && gap == "" && s.phases[p].traffic() {
 		r.why = silent
 		return r
 	}
@@ -74,6 +74,7 @@ func (j *Judge) ruleServer(c Condition, p phase, s *serverSlice) ruling {
 	case !ok && gap != "":
 		r.why = gap
 	case !s.phases[p].traffic() && !j.ceased(c, s):
+		r.observed = ""
 		r.why = because(fmt.Sprintf("the servers counted no request in the %s phase: it touched nobody", p.name()), gap)
 	case !ok:
 		r.why = fmt.Sprintf("the servers tell no %s of the %s phase", c.Metric.Name, p.name())
@@ -236,11 +237,11 @@ func (j *Judge) weighServerRecovery(t *claimTrack) ruling {
 	case why != "":
 		r.why = why
 		return r
-	case silent != "":
-		r.why = because(silent, gap)
-		return r
 	case !s.phases[inRecovery].traffic():
 		r.why = because("the servers counted no request in the recovery phase: it touched nobody", gap)
+		return r
+	case silent != "":
+		r.why = because(silent, gap)
 		return r
 	}
 	violated, data, atEnd := s.violations(c.Condition, to-from, bar)

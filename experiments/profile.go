@@ -40,6 +40,19 @@ func ParseWorkload(name, text string) (attacks.Workload, error) {
 	return w, nil
 }
 
+// ParseClient reads one client as ParseProfile does a profile: {retries: 2, hedge: 1s}.
+func ParseClient(name, text string) (attacks.Client, error) {
+	d := newDecoder(name)
+	var c attacks.Client
+	if root := d.parse([]byte(text)); root != nil {
+		d.value(root, "", reflect.ValueOf(&c).Elem())
+	}
+	if len(d.problems) > 0 {
+		return attacks.Client{}, d.problems.sort()
+	}
+	return c, nil
+}
+
 // restShare: what is left of a phase after a trace's last request is worth a word if it is more than such a part of it.
 const restShare = 20
 

@@ -24,6 +24,8 @@ type Snapshot struct {
 	Doing string
 	// Left of the phase; 0 where it ends by a condition or has ended.
 	Left time.Duration
+	// NoLoad: none is put on, and what follows of requests is nothing.
+	NoLoad bool
 	// InFlight counts requests that were sent and have not ended; Finished those that ended so far.
 	InFlight, Finished int
 	TokensPerSecond    float64

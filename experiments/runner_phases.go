@@ -198,7 +198,7 @@ func (x *execution) busy(doing string) {
 
 func (x *execution) snapshot(now time.Duration) Snapshot {
 	x.mu.Lock()
-	s := Snapshot{Phase: x.now, Doing: x.doing}
+	s := Snapshot{Phase: x.now, Doing: x.doing, NoLoad: x.Plan.Attack.None}
 	if x.Plan.Phases.Of(x.now).Until.Samples == 0 {
 		s.Left = max(0, x.ends-now)
 	}

@@ -135,8 +135,8 @@ func (w *watched) doubt(s step, line *timeline) {
 	first, last := line.at(s.before.At), line.at(s.now.At)
 	var why string
 	switch took := s.now.At - s.before.At; {
-	case s.restarted:
-		why = "its counters began anew, and what was counted before is lost in part"
+	case s.restarted: // what of the first phase was not read before tells its covered time
+		why, first = "its counters began anew, and what was counted before is lost in part", last
 	case first != last && took > longStep:
 		why = fmt.Sprintf("it was not read for %s, over the border of two phases", took.Round(time.Millisecond))
 	default:
@@ -278,8 +278,8 @@ func (s *serverSlice) silent(m Metric) string {
 // says reports whether a page shows one of the signals. A counter of failures may come with the first one: there a
 // kind of server says whether it has one.
 func (w *watched) says(m Metric, signals []string) bool {
-	if m.class() == shareClass {
-		return w.tells[results.SignalDone] && targets.Tells(w.kind, results.SignalFailed)
+	if m.class() == shareClass && (!targets.Tells(w.kind, results.SignalDone) || !targets.Tells(w.kind, results.SignalFailed)) {
+		return false
 	}
 	return slices.ContainsFunc(signals, func(signal string) bool { return w.tells[signal] })
 }

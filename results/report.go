@@ -109,6 +109,8 @@ type Report struct {
 	// ClosedLoop: the load was users who wait for their answers. A request was due when it was sent: Lag is 0, and
 	// what a slow stack kept from being asked is in no figure.
 	ClosedLoop bool `json:"closed_loop,omitempty"`
+	// NoLoad: none was put on, real traffic was judged by what the servers told of it. Phases have their lengths alone.
+	NoLoad bool `json:"no_load,omitempty"`
 	// Server is what the stack's servers say of themselves, by labels and phase, beside what we saw of them; Self what
 	// this process says of itself, nil in logs that have none of it.
 	Server []ServerStats `json:"server"`

@@ -32,15 +32,28 @@ const (
 // a trailing space, and text that came from a server cannot steer the terminal.
 func (r *Report) WriteTable(w io.Writer, opts TableOptions) error {
 	s := newScreen(opts)
-	for _, part := range []func(*screen) error{
-		r.headline, r.hypotheses, r.faultTable, r.notes, r.phaseTable, r.selfLine, r.outcomeTable, r.clientTable, r.sliceTable, r.serverTable,
-	} {
+	ours := []func(*screen) error{r.phaseTable, r.selfLine, r.outcomeTable, r.clientTable, r.sliceTable}
+	if r.NoLoad {
+		ours = []func(*screen) error{r.noLoad}
+	}
+	for _, part := range slices.Concat([]func(*screen) error{r.headline, r.hypotheses, r.faultTable, r.notes}, ours, []func(*screen) error{r.serverTable}) {
 		if err := part(s); err != nil {
 			return err
 		}
 	}
 	_, err := w.Write(s.out.Bytes())
 	return err
+}
+
+// noLoad stands where what our own requests saw would.
+func (r *Report) noLoad(s *screen) error {
+	var lengths []string
+	for _, p := range r.Phases {
+		lengths = append(lengths, fmt.Sprintf("%s %s", p.Phase, Seconds(p.Duration.Seconds())))
+	}
+	s.title("PHASES", "  "+strings.Join(lengths, ", "))
+	s.text("   ", dim, "no load of ours: real traffic, judged by the servers' own figures")
+	return nil
 }
 
 // A screen collects the text of a report.

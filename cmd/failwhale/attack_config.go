@@ -40,19 +40,10 @@ func loadFlags() []cli.Flag {
 		&cli.StringFlag{Name: "keep", Usage: "with --trace: thin it out to `P%` of its requests"},
 		&cli.DurationFlag{Name: "duration", Usage: "send for `TIME`", DefaultText: defaultLength.String() + ", or as long as the profile changes; a trace: to its end"},
 		&cli.Int64Flag{Name: "requests", Usage: "send `N` requests, and then no more", DefaultText: "as many as there is time for"},
-		&cli.StringFlag{Name: "workload", Usage: "send `WHAT`: " + strings.Join(attacks.WorkloadPresets(), ", ") + ", '{prompt_tokens: 200, output_tokens: 50}'", DefaultText: attacks.ChatShort},
+		&cli.StringFlag{Name: "workload", Usage: "send `WHAT`: chat, code … ('list' names all), or classes in YAML", DefaultText: attacks.ChatShort},
 		&cli.Uint64Flag{Name: "seed", Usage: "draw arrivals and prompts from seed `N`", Value: 1},
 		&cli.BoolFlag{Name: "dry-run", Usage: "send nothing: show the schedule; with --json, every request of it, as a trace"},
 	}
-}
-
-// dialectNames lists the wire formats, the default first.
-func dialectNames() string {
-	var names []string
-	for _, d := range targets.Dialects() {
-		names = append(names, d.Name())
-	}
-	return strings.Join(names, ", ")
 }
 
 // attackConfig reads the flags; all that is wrong with them is one error, a line each. A dry run may do without a URL.
@@ -99,22 +90,58 @@ var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // attackClient is who sends the requests.
 func attackClient(c *cli.Context) (attacks.Client, error) {
-	client := attacks.Client{Deadline: c.Duration("timeout"), Retries: c.Int("retries")}
-	var errs []error
+	client, err := behaviour(c)
+	errs := []error{err}
 	switch name := c.String("key-env"); {
+	case envName.MatchString(name) && client.Key != "":
+		errs = append(errs, errors.New("--key-env and the key of --client each say what to send: keep one"))
 	case envName.MatchString(name):
 		client.Key = "${" + name + "}"
 	case c.IsSet("key-env"): // which may be the key itself: it is not said again
 		errs = append(errs, errors.New("--key-env takes the name of a variable, such as OPENAI_API_KEY"))
+	}
+	return client, errors.Join(errs...)
+}
+
+// behaviour is what a client does, by its flags or by --client.
+func behaviour(c *cli.Context) (attacks.Client, error) {
+	if c.IsSet("client") {
+		for _, name := range []string{"timeout", "retries", "first-token", "hedge", "retry-budget", "http2"} {
+			if c.IsSet(name) {
+				return attacks.Client{}, fmt.Errorf("--client says all of what a client does: leave out --%s, and write it there", name)
+			}
+		}
+		if strings.TrimSpace(c.String("client")) == "" {
+			return attacks.Client{}, errors.New("--client is empty: write '{retries: 2}'")
+		}
+		return experiments.ParseClient("--client", c.String("client"))
+	}
+	client := attacks.Client{
+		Deadline: c.Duration("timeout"), Retries: c.Int("retries"), FirstToken: c.Duration("first-token"),
+		Hedge: c.Duration("hedge"), HTTP2: c.Bool("http2"),
+	}
+	var errs []error
+	if c.IsSet("retry-budget") {
+		if err := client.RetryBudget.UnmarshalText([]byte(c.String("retry-budget"))); err != nil {
+			errs = append(errs, fmt.Errorf("--retry-budget: %w", err))
+		}
 	}
 	if client.Deadline <= 0 {
 		errs = append(errs, errors.New("--timeout must be more than 0"))
 		client.Deadline = 0
 	}
 	for _, err := range client.Validate() {
-		errs = append(errs, fmt.Errorf("--%w", err))
+		errs = append(errs, errors.New("--"+flagWords(err.Error())))
 	}
 	return client, errors.Join(errs...)
+}
+
+// flagWords says of a client's fields what their flags are called.
+func flagWords(text string) string {
+	for _, name := range []string{"first_token", "retry_budget"} {
+		text = strings.ReplaceAll(text, name, strings.ReplaceAll(name, "_", "-"))
+	}
+	return strings.NewReplacer(": write retries: 2 beside it", ": write --retries 2 beside it", "deadline", "timeout").Replace(text)
 }
 
 // loadConfig reads what the load is, without whom it is for.

@@ -67,6 +67,9 @@ func attackLoad(cfg *attacks.Config, length time.Duration) plannedLoad {
 
 func planLoads(plan *experiments.Plan) []plannedLoad {
 	var loads []plannedLoad
+	if plan.Attack.None {
+		return nil
+	}
 	for _, phase := range results.JudgedPhases() {
 		loads = append(loads, plannedLoad{plan.Attack.Profile, plan.Attack.Workload, phase, plan.Seed, plan.Phases.Of(phase).Limit()})
 	}

@@ -21,7 +21,11 @@ func progressLine(s experiments.Snapshot) string {
 	if s.Left > 0 && s.Doing == "" {
 		fmt.Fprintf(&b, " %3.0fs left", s.Left.Round(time.Second).Seconds())
 	}
-	fmt.Fprintf(&b, " · %4d in flight · %6.0f tok/s", s.InFlight, s.TokensPerSecond)
+	if s.NoLoad {
+		b.WriteString(" · no load of ours")
+	} else {
+		fmt.Fprintf(&b, " · %4d in flight · %6.0f tok/s", s.InFlight, s.TokensPerSecond)
+	}
 	if !math.IsNaN(s.ErrorRate) {
 		fmt.Fprintf(&b, " · %5.1f%% errors", 100*s.ErrorRate)
 	}
