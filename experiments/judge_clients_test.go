@@ -264,8 +264,10 @@ func TestReportTellsWhatClientsDid(t *testing.T) {
 	want.Attempts = &results.AttemptStats{
 		Requests: 14, Attempts: 19, Hedges: 3, HedgesWon: 2, Failovers: 1,
 		Lost: []results.LostStats{
-			{Outcome: results.Cancelled, Count: 2}, {Outcome: results.HTTPStatus, Status: 503, Count: 1},
-			{Outcome: results.RateLimited, Count: 1}, {Outcome: results.Reset, Count: 1},
+			{Outcome: results.Cancelled, Count: 2},
+			{Outcome: results.HTTPStatus, Status: 503, Count: 1},
+			{Outcome: results.RateLimited, Count: 1},
+			{Outcome: results.Reset, Count: 1},
 		},
 	}
 	want.Wasted = &results.WasteStats{Output: 13, Of: 102, Share: 13. / 102, Prompt: 3}
