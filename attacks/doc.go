@@ -236,11 +236,13 @@
 //
 //	attempt ─ or, hedged, two: the first token wins ─► next door, at once ─► … ─► back-off, from the first door again
 //
-// A hedge goes to the same door, on a connection of its own, once a request; the pair is one try of the retries,
-// and what became of it is what became of the one that ended last. Of an answer in one piece, its end is its first
-// token. A failover is for what is retried, and for a stream that was cut before its first token: nobody has seen any of
-// it. Other doors have their own key, model, dialect and certificate, and the request is written anew for them; a
-// client's headers go to all of them. Whose request may be sent again keeps it meanwhile: memory that a plain client gives back.
+// A hedge goes to the same door, on a connection of its own (over HTTP/2 a stream), once a request; the pair is one
+// try of the retries, and what became of it is what became of the one that ended last. An answer in one piece, and
+// whatever nobody asks again after (400, wrong_user, malformed …), wins as a first token does: a later answer would
+// hide it. A failover is for what is retried, and for a stream that was cut before its first token: nobody has seen any
+// of it. Other doors have their own key, model, dialect and certificate, and the request is written anew for them; a
+// client's headers go to all of them. Whose request may be sent again keeps it meanwhile: memory that a plain client
+// gives back.
 //
 // A retry budget is Finagle's: each request pays in its part of a retry, good for ten seconds, each retry takes out
 // a whole one, and who finds none ends with the failure that it has, and says so in its Error. Hedges and failovers

@@ -177,3 +177,10 @@ func (r Release) End(o results.Outcome) {
 
 // DrawThink draws one time.
 func DrawThink(t Think, rng *rand.Rand) time.Duration { return t.draw(rng) }
+
+// Busy is how many turns are due or under way, with the conversations between two.
+func (a *Attack) Busy() int {
+	a.agenda.mu.Lock()
+	defer a.agenda.mu.Unlock()
+	return a.agenda.busy
+}

@@ -82,8 +82,21 @@ func (e *errand) race(ctx context.Context, d *door) (kept, other *try) {
 // enter makes one attempt of a race.
 func (e *errand) enter(ctx context.Context, d *door, r *race, i int32) *try {
 	t := e.spend(ctx, d, func(int) { r.won(i) })
-	if t.outcome == results.Complete && !r.won(i) { // it was whole before the news came
+	if t.settles() && !r.won(i) && t.outcome == results.Complete { // it was whole before the news came
 		t.fail(results.Cancelled, "%v", errOvertaken)
 	}
 	return t
+}
+
+// settles reports whether the try ends a race without a token: by an answer in one piece, by one after which nobody asks
+// again, since another would hide it, or because the client has left.
+func (t *try) settles() bool {
+	switch t.outcome {
+	case results.Deadline:
+		return false
+	case results.Cancelled:
+		return t.left != ""
+	default:
+		return !t.refusedUs() && !t.cut()
+	}
 }

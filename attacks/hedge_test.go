@@ -86,6 +86,24 @@ func TestHedge(t *testing.T) {
 			tried: []triedAs{{results.HTTPStatus, true, hedge, 3 * time.Second, 0}}, sent: []time.Duration{0, hedge}, left: 1,
 		},
 		{
+			name:    "a refusal that nobody retries is the answer",
+			scripts: []targetstest.Script{after(3*time.Second, refusal("400 Bad", "")[0]), after(2*time.Second, body("a"))},
+			outcome: results.HTTPStatus, done: 3 * time.Second,
+			tried: []triedAs{{results.Cancelled, true, hedge, 3 * time.Second, 0}}, sent: []time.Duration{0, hedge}, left: 1,
+		},
+		{
+			name: "what is no answer of the dialect is not hidden by one that is", won: true,
+			scripts: []targetstest.Script{after(4*time.Second, body("a")), {targetstest.Send(targetstest.Reply("200 OK", "text/html", "", "welcome"))}},
+			outcome: results.Malformed, done: hedge,
+			tried: []triedAs{{results.Cancelled, true, 0, hedge, 0}}, sent: []time.Duration{0, hedge}, left: 1,
+		},
+		{
+			name:    "who leaves before the first byte leaves both",
+			client:  attacks.Client{Cancel: &attacks.Cancel{BeforeFirstByte: true}},
+			scripts: []targetstest.Script{{targetstest.Hang()}},
+			outcome: results.Cancelled, sent: []time.Duration{0}, left: 1,
+		},
+		{
 			name: "the winner is cut and that is its end", won: true,
 			scripts: []targetstest.Script{{targetstest.Hang()}, after(time.Second, targetstest.Send(targetstest.StreamHead+targetstest.Token("a")), targetstest.RST())},
 			outcome: results.Reset, chunks: 1, first: 3 * time.Second, done: 3 * time.Second,
