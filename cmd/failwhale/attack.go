@@ -14,6 +14,7 @@ import (
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/experiments"
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 )
 
 func (p *program) attackCommand() *cli.Command {
@@ -49,7 +50,12 @@ func (p *program) attackCommand() *cli.Command {
 }
 
 func (p *program) attackAction(c *cli.Context) error {
-	if c.Bool("dry-run") {
+	switch {
+	case c.String("workload") == listed:
+		return p.listWorkloads()
+	case c.String("dialect") == listed:
+		return p.listDialects()
+	case c.Bool("dry-run"):
 		return p.dryRun(c)
 	}
 	if c.Args().Len() != 1 {
@@ -98,4 +104,24 @@ func (p *program) attackAction(c *cli.Context) error {
 func loadLine(cfg *attacks.Config, length time.Duration) string {
 	e, _ := cfg.Estimate(results.Baseline, cmp.Or(length, time.Duration(math.MaxInt64))) // a trace that cannot be read is the attack's to report
 	return e.Within(cfg.Budget)
+}
+
+// listed is what a flag says in place of one of its names, to see them all.
+const listed = "list"
+
+func (p *program) listWorkloads() error {
+	var rows [][]string
+	for _, preset := range attacks.Presets() {
+		rows = append(rows, []string{preset.Name, preset.Doc})
+	}
+	return results.Table(p.stdout, []string{"workload", "what it is like"}, rows)
+}
+
+func (p *program) listDialects() error {
+	for _, d := range targets.Dialects() {
+		if _, err := fmt.Fprintln(p.stdout, d.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
