@@ -38,6 +38,7 @@ type conn2 struct {
 	clock results.Clock
 	in    *http2.Framer // of the reading goroutine alone
 
+	writing sync.Mutex // held while the writing goroutine writes, and until unsaid tells how that went
 	mu      sync.Mutex
 	wake    *sync.Cond // of the writing goroutine
 	unsent  []byte     // frames in order; bodies are cut into frames by whoever writes
@@ -334,10 +335,7 @@ func (c *conn2) write() {
 		if !ok {
 			return
 		}
-		if _, err := c.link.tap.conn.Write(text); err != nil {
-			c.mu.Lock()
-			c.last, c.unsaid = true, err
-			c.mu.Unlock()
+		if err := c.put(text); err != nil {
 			// What came before is still to be read; that there is an end to it is not up to the server.
 			if c.link.sock.SetReadDeadline(time.Now().Add(lastWords)) != nil {
 				c.link.close()
@@ -355,6 +353,28 @@ func (c *conn2) write() {
 		}
 		whole, spare = whole[:0], text[:0]
 	}
+}
+
+// put writes text. That it failed lets no further stream begin.
+func (c *conn2) put(text []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	_, err := c.link.tap.conn.Write(text)
+	if err != nil {
+		c.mu.Lock()
+		c.last, c.unsaid = true, err
+		c.mu.Unlock()
+	}
+	return err
+}
+
+// hush ends a write that goes on, and what may follow, once nothing is read any more.
+func (c *conn2) hush() {
+	if c.link.sock.SetWriteDeadline(time.Now()) != nil {
+		c.link.close()
+	}
+	c.writing.Lock()
+	c.writing.Unlock() //nolint:staticcheck // who wrote has said how it went
 }
 
 // pick waits for something to write and takes it; false: the connection has ended. whole are the streams whose body's

@@ -25,9 +25,15 @@ func (c *conn2) read() (err error) {
 		return err
 	}
 	failure, at := c.link.tap.failure, c.link.tap.failedAt
+	if ended(failure) {
+		c.hush()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if failure == nil && c.unsaid != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case ended(failure) && wasReset(c.unsaid):
+		failure = c.unsaid
+	case failure == nil && c.unsaid != nil && errors.Is(err, os.ErrDeadlineExceeded):
 		failure, at = c.unsaid, c.clock.Now()
 	}
 	if failure != nil {

@@ -189,6 +189,21 @@ func (t *tap) note(err error) {
 	t.failure, t.failedAt = err, t.sock.clock.Now()
 }
 
+// cause is how the network ended the exchange, once nothing is read any more.
+func (t *tap) cause() error {
+	if t.writing != nil && ended(t.failure) {
+		_ = t.conn.SetWriteDeadline(time.Now()) // of a connection that is over: settle has what became of the write
+		if err := t.settle(); wasReset(err) {
+			t.failure = err
+		}
+	}
+	return t.failure
+}
+
+// wasReset reports whether the other side reset the connection. The kernel says so once, to a read or a write, whichever
+// is first; to a read after it, the connection just ends.
+func wasReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
+
 // ended reports whether the connection was closed, whether or not TLS was ended first.
 func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 

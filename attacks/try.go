@@ -191,12 +191,13 @@ func (r *runner) failConnect(ctx context.Context, t *try, err error) {
 
 // failIO classifies a failure of an exchange: ours, the network's, or that what came is no HTTP.
 func (t *try) failIO(ctx context.Context, tap *tap, err error) {
+	failure := tap.cause()
 	switch {
 	case t.failCause(ctx):
-	case tap.failure == nil:
+	case failure == nil:
 		t.fail(results.Malformed, "read response: %v", err)
 	default:
-		t.failNetwork(tap.failure, t.status == 0 && tap.first == 0)
+		t.failNetwork(failure, t.status == 0 && tap.first == 0)
 	}
 }
 

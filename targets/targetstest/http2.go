@@ -417,8 +417,26 @@ func (s *Stream2) Raw(text string) {
 	_, _ = io.WriteString(s.conn.Conn, text) // the client has left
 }
 
-// FIN ends the connection in order.
-func (s *Stream2) FIN() { _ = s.conn.Close() }
+// FIN ends the connection in order: what was sent arrives, and then an end. What the client still sends is read until it
+// leaves, too: a socket that is closed with something unread is reset.
+func (s *Stream2) FIN() { s.Cut("") }
+
+// Cut writes bytes and FIN, and nothing of the server's own between them or after.
+func (s *Stream2) Cut(text string) {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	s.conn.muted = true
+	_, _ = io.WriteString(s.conn.Conn, text) // the client has left
+	tcp, socket := bare(s.conn.Conn).(*net.TCPConn)
+	if !socket {
+		_ = s.conn.Close()
+		return
+	}
+	if secure, is := s.conn.Conn.(*tls.Conn); is {
+		_ = secure.CloseWrite()
+	}
+	_ = tcp.CloseWrite()
+}
 
 // RST ends it by a reset.
 func (s *Stream2) RST() { _ = RST()(s.ctx, s.conn.Conn) }
