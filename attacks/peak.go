@@ -21,7 +21,8 @@ const (
 	peakArrivals = 1_000_000
 )
 
-// PeakOf looks at the first length of a phase. The error is that of a trace that cannot be read.
+// PeakOf looks at the first length of a phase. A conversation counts with all its turns when it begins: that is the
+// rate once as many conversations end as begin. The error is that of a trace that cannot be read.
 func PeakOf(p Profile, w Workload, phase results.Phase, seed uint64, length time.Duration) (Peak, error) {
 	if p.Closed() {
 		return Peak{Users: p.Concurrency.Users}, nil
@@ -50,10 +51,15 @@ func PeakOf(p Profile, w Workload, phase results.Phase, seed uint64, length time
 				recent = recent[1:]
 			}
 		}
-		tokens := l.job(phase, a, uint64(n)).output
+		more := second{requests: 1}
+		j := l.job(phase, a, uint64(n))
+		if c := newConversation(&j, 0); c != nil {
+			more.requests = float64(c.turns)
+		}
+		more.tokens = more.requests * float64(j.output)
 		last := &recent[len(recent)-1]
-		last.requests, last.tokens = last.requests+1, last.tokens+float64(tokens)
-		sum.requests, sum.tokens = sum.requests+1, sum.tokens+float64(tokens)
+		last.requests, last.tokens = last.requests+more.requests, last.tokens+more.tokens
+		sum.requests, sum.tokens = sum.requests+more.requests, sum.tokens+more.tokens
 		if rate := sum.tokens / float64(window); rate > peak.Tokens {
 			peak.Requests, peak.Tokens = sum.requests/float64(window), rate
 		}

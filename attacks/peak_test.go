@@ -12,6 +12,8 @@ import (
 // The busiest five seconds of what a phase has, and of no other phase's.
 func TestPeakOf(t *testing.T) {
 	lengths := attacks.Workload{{PromptTokens: attacks.Length{Fixed: 10}, OutputTokens: attacks.Length{Fixed: 120}}}
+	talks := attacks.Workload{lengths[0]}
+	talks[0].Turns = &attacks.Turns{Count: attacks.Length{Fixed: 3}}
 	constant := attacks.Profile{Constant: &attacks.Constant{Rate: 100}}
 	spiked := constant
 	spiked.Plus = []attacks.Part{{
@@ -29,6 +31,7 @@ func TestPeakOf(t *testing.T) {
 		{"constant", constant, lengths, results.Fault, time.Minute, attacks.Peak{Requests: 100, Tokens: 12_000}},
 		{"shorter than a window", constant, lengths, results.Fault, 2 * time.Second, attacks.Peak{Requests: 100, Tokens: 12_000}},
 		{"a preset", constant, attacks.Workload{}, results.Fault, time.Minute, attacks.Peak{Requests: 100, Tokens: 5_000}},
+		{"conversations", constant, talks, results.Fault, time.Minute, attacks.Peak{Requests: 300, Tokens: 36_000}},
 		{"a spike in its phase", spiked, lengths, results.Fault, time.Minute, attacks.Peak{Requests: 600, Tokens: 72_000}},
 		{"and in another", spiked, lengths, results.Baseline, time.Minute, attacks.Peak{Requests: 100, Tokens: 12_000}},
 		{"before the spike", spiked, lengths, results.Fault, 15 * time.Second, attacks.Peak{Requests: 100, Tokens: 12_000}},
