@@ -81,6 +81,11 @@ func (p *Profile) choices(clients []Client, w Workload, classes []Class) []choic
 	return all
 }
 
+// Converses reports whether a class of w, or its preset, has conversations.
+func (w Workload) Converses() bool {
+	return slices.ContainsFunc(w.resolve(), func(c Class) bool { return c.Turns != nil })
+}
+
 // Labels returns the features and the models that samples of w are labelled with, sorted.
 func (w Workload) Labels() (features, models []string) {
 	for _, c := range w.resolve() {

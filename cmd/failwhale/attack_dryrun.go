@@ -180,6 +180,9 @@ func (s *plot) show(w io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(w, " in %s, %s/s on average\n", whole.Round(time.Millisecond), figure(float64(s.n)/max(whole, time.Second).Seconds()))
+	if s.cfg.Workload.Converses() {
+		fmt.Fprintln(w, "of conversations that is the first turn; when the others are due depends on the answers")
+	}
 	fmt.Fprintf(w, "first at %s, last at %s\n", brief(s.first[0].Due), brief(s.last))
 	if line := loadLine(&s.cfg, s.limit); line != "" {
 		fmt.Fprintf(w, "in all: %s\n", line)
@@ -236,7 +239,8 @@ func (s *plot) variation() string {
 		return "–"
 	}
 	mean := s.gaps / n
-	return figure(math.Sqrt(max(0, s.squares/n-mean*mean)) / mean)
+	cv := math.Sqrt(max(0, s.squares/n-mean*mean)) / mean
+	return figure(math.Round(cv*1000) / 1000) // what is finer is of floats
 }
 
 // Of the histogram: at most so many lines, each at most so wide with its figures.
