@@ -46,7 +46,7 @@ func TestJudgeAUsedUpBudget(t *testing.T) {
 func TestRunnerEndsWithItsBudget(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.attack = "budget: {requests: 150}"
+	b.attack = "budget: {requests: 250}" // more than a baseline of 2 s can use up
 	began := time.Now()
 	rep, err := b.run(t.Context(), t, `
 phases: {warmup: 0s, baseline: 2s, fault: 100s, recovery: 100s}
@@ -56,20 +56,20 @@ hypotheses: [success >= 50% during fault]
 	if err != nil {
 		t.Fatal(err)
 	}
-	tooSlow(t, rep)
-	if rep.Exit != results.ExitUndecided || rep.Verdict != results.Undecided || !strings.HasPrefix(rep.Why, "the budget of 150 requests was used up 1.") {
+	if rep.Exit != results.ExitUndecided || rep.Verdict != results.Undecided ||
+		!strings.HasPrefix(rep.Why, "the budget of 250 requests was used up ") || !strings.Contains(rep.Why, " s into fault:") {
 		t.Errorf("Run() = exit %d, %s, %s; want 4, undecided, for its budget", rep.Exit, rep.Verdict, rep.Why)
 	}
 	if f := rep.Findings[0]; f.Verdict != results.Undecided {
 		t.Errorf("finding %+v; want it undecided", f)
 	}
-	if got := b.served.Load(); got != 150 {
-		t.Errorf("the server saw %d requests, want 150", got)
+	if got := b.served.Load(); got != 250 {
+		t.Errorf("the server saw %d requests, want 250", got)
 	}
 	if got := rep.Faults[0]; got.Restored != results.RestoredOK || b.read(t) != goodConfig {
 		t.Errorf("fault = %+v, config %s; want it restored", got, b.read(t))
 	}
-	if took := time.Since(began); took > 60*time.Second {
+	if took := time.Since(began); took > 150*time.Second {
 		t.Errorf("it took %s, as if there still were load", took)
 	}
 	cancelled := 0
@@ -78,6 +78,14 @@ hypotheses: [success >= 50% during fault]
 	}
 	if cancelled > 0 {
 		t.Errorf("%d requests that were under way were cancelled", cancelled)
+	}
+}
+
+// tooSlow skips a test whose machine could not put the load on: the verdict says so, and decides nothing.
+func tooSlow(t *testing.T, rep *results.Report) {
+	t.Helper()
+	if strings.Contains(rep.Why, "generator-bound") {
+		t.Skip("this machine is too slow for the load: " + rep.Why)
 	}
 }
 

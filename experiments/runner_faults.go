@@ -22,6 +22,7 @@ const (
 type armed struct {
 	*faults.Armed
 	id, kind string
+	inForce  bool // under the execution's mu
 }
 
 // preflight finds out before any load whether each fault could be injected and undone. It changes nothing.
@@ -53,8 +54,9 @@ func (x *execution) inject(ctx context.Context, f FaultPlan) error {
 	if err != nil {
 		return x.notInForce(ctx, f, err)
 	}
+	mine := &armed{Armed: a, id: f.ID, kind: f.Kind}
 	x.mu.Lock()
-	x.armed = append(x.armed, &armed{a, f.ID, f.Kind}) // from here on it is reverted, whatever happens
+	x.armed = append(x.armed, mine) // from here on it is reverted, whatever happens
 	x.mu.Unlock()
 	event := results.Event{Kind: results.EventInject, Fault: f.ID, FaultKind: f.Kind}
 	if err = x.tell(event); err != nil {
@@ -63,6 +65,9 @@ func (x *execution) inject(ctx context.Context, f FaultPlan) error {
 	if err = a.Inject(ctx); err != nil {
 		return x.notInForce(ctx, f, err)
 	}
+	x.mu.Lock()
+	mine.inForce = true
+	x.mu.Unlock()
 	event.Kind, event.Detail = results.EventInjected, a.Entry().Detail
 	return x.tell(event)
 }

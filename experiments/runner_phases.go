@@ -203,7 +203,9 @@ func (x *execution) snapshot(now time.Duration) Snapshot {
 		s.Left = max(0, x.ends-now)
 	}
 	for _, a := range x.armed {
-		s.Faults = append(s.Faults, a.id)
+		if a.inForce {
+			s.Faults = append(s.Faults, a.id)
+		}
 	}
 	x.mu.Unlock()
 	x.recent.fill(&s, now)
