@@ -1,9 +1,11 @@
 package attacks_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/failwhale/failwhale/attacks"
@@ -261,11 +263,7 @@ func tlsWays() []way {
 // Every way a stream can go has its one name, and none but the good ones is complete. TLS changes no name.
 func TestOutcomes(t *testing.T) {
 	ways := slices.Concat(goodWays(), inBandWays(), cutWays(), wrongWays(), refusedWays())
-	testWays(t, ways, func(t *testing.T, script targetstest.Script) (*targetstest.Server, targets.Endpoint) {
-		t.Helper()
-		server := targetstest.New(t, targetstest.Always(script...))
-		return server, targets.Endpoint{URL: server.URL()}
-	})
+	testWays(t, ways, "", false)
 	if len(ways) < 35 {
 		t.Errorf("%d ways, want at least 35", len(ways))
 	}
@@ -273,14 +271,11 @@ func TestOutcomes(t *testing.T) {
 
 // What ends a connection under TLS has the name that it has without.
 func TestOutcomesOverTLS(t *testing.T) {
-	testWays(t, slices.Concat(cutWays(), tlsWays()), func(t *testing.T, script targetstest.Script) (*targetstest.Server, targets.Endpoint) {
-		t.Helper()
-		server := targetstest.NewTLS(t, targetstest.Always(script...))
-		return server, targets.Endpoint{URL: server.URL(), CA: server.CA()}
-	})
+	testWays(t, slices.Concat(cutWays(), tlsWays()), "", true)
 }
 
-func testWays(t *testing.T, ways []way, serve func(*testing.T, targetstest.Script) (*targetstest.Server, targets.Endpoint)) {
+// testWays tries all ways in the dialect of that name; "": the one that is there without.
+func testWays(t *testing.T, ways []way, dialect string, secure bool) {
 	t.Helper()
 	names := map[string]bool{}
 	for _, w := range ways {
@@ -290,14 +285,58 @@ func testWays(t *testing.T, ways []way, serve func(*testing.T, targetstest.Scrip
 		names[w.name] = true
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			server, at := serve(t, w.script)
-			got := oneAt(t, at, w.client)
-			if got.Outcome != w.want || !strings.Contains(got.Error, w.error) || (got.Error == "") != (w.want == results.Complete) {
-				t.Errorf("outcome %s, error %q; want %s, %q", got.Outcome, got.Error, w.want, w.error)
+			if w.client.Deadline > 0 || w.client.Idle > 0 {
+				// Under fake time: however slow the machine, the request is there before its client tires.
+				synctest.Test(t, func(t *testing.T) { w.overPipe(t, dialect, secure) })
+				return
 			}
-			if n := len(server.Requests()); n != 1 {
-				t.Errorf("the server saw %d requests, want 1", n)
+			serve := targetstest.New
+			if secure {
+				serve = targetstest.NewTLS
 			}
+			server := serve(t, targetstest.Always(w.script...))
+			w.check(t, oneAt(t, targets.Endpoint{URL: server.URL(), CA: server.CA(), Dialect: dialect}, w.client), server)
 		})
+	}
+}
+
+// overPipe makes one request without a network, and compares.
+func (w way) overPipe(t *testing.T, dialect string, secure bool) {
+	t.Helper()
+	serve := targetstest.NewPipe
+	if secure {
+		serve = targetstest.NewPipeTLS
+	}
+	server := serve(t, targetstest.Always(w.script...))
+	w.check(t, onePipe(t, server, func(cfg *attacks.Config) {
+		cfg.Endpoint.Dialect, cfg.Clients = dialect, []attacks.Client{w.client}
+	}, server.Dial), server)
+}
+
+func (w way) check(t *testing.T, got *results.Sample, server *targetstest.Server) {
+	t.Helper()
+	if got.Outcome != w.want || !strings.Contains(got.Error, w.error) || (got.Error == "") != (w.want == results.Complete) {
+		t.Errorf("outcome %s, error %q; want %s, %q", got.Outcome, got.Error, w.want, w.error)
+	}
+	if n := len(server.Requests()); n != 1 {
+		t.Errorf("the server saw %d requests, want 1", n)
+	}
+}
+
+// A client tires over sockets as it does over pipes, however far its request has come by then.
+func TestClientsTireOverSockets(t *testing.T) {
+	hang := targetstest.Always(targetstest.Send(targetstest.StreamHead+targetstest.Chunk(aLine)), targetstest.Hang())
+	for name, serve := range both() {
+		for want, client := range map[results.Outcome]attacks.Client{
+			results.Deadline: {Deadline: 200 * time.Millisecond}, results.IdleTimeout: {Idle: 100 * time.Millisecond},
+		} {
+			t.Run(fmt.Sprint(name, " ", want), func(t *testing.T) {
+				t.Parallel()
+				server := serve(t, hang)
+				if got := oneAt(t, targets.Endpoint{URL: server.URL(), CA: server.CA()}, client); got.Outcome != want || got.Error == "" {
+					t.Errorf("outcome %s, error %q; want %s", got.Outcome, got.Error, want)
+				}
+			})
+		}
 	}
 }

@@ -68,7 +68,7 @@ func TestALongPromptIsHeardOutEarly(t *testing.T) {
 	}{
 		{"refused, and hangs", func(conn net.Conn, _ io.Reader, _ int64) {
 			_, _ = io.WriteString(conn, tooLong)
-			time.Sleep(time.Second) // without reading
+			<-t.Context().Done() // without reading
 		}, results.HTTPStatus, "prompt is too long"},
 		{"refused, and reads on", func(conn net.Conn, in io.Reader, _ int64) {
 			_, _ = io.WriteString(conn, tooLong)
@@ -79,7 +79,7 @@ func TestALongPromptIsHeardOutEarly(t *testing.T) {
 			if tcp, ok := conn.(*net.TCPConn); ok {
 				_ = tcp.CloseWrite()
 			}
-			time.Sleep(time.Second)
+			<-t.Context().Done()
 		}, results.HTTPStatus, "prompt is too long"},
 		{"read to its end", func(conn net.Conn, in io.Reader, length int64) {
 			if n, _ := io.CopyN(io.Discard, in, length); n == length {
@@ -93,10 +93,10 @@ func TestALongPromptIsHeardOutEarly(t *testing.T) {
 		}, results.Complete, ""},
 		{"answered and not read", func(conn net.Conn, _ io.Reader, _ int64) {
 			_, _ = io.WriteString(conn, targetstest.Answer("a"))
-			time.Sleep(time.Second)
+			<-t.Context().Done()
 		}, results.Complete, ""},
 		{"hung up on", func(net.Conn, io.Reader, int64) {}, results.Reset, "closed|reset"},
-		{"neither read nor answered", func(_ net.Conn, _ io.Reader, _ int64) { time.Sleep(time.Second) }, results.Deadline, "deadline"},
+		{"neither read nor answered", func(net.Conn, io.Reader, int64) { <-t.Context().Done() }, results.Deadline, "deadline"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
