@@ -1,21 +1,18 @@
 package attacks_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"golang.org/x/net/http2"
 
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/results"
@@ -23,325 +20,14 @@ import (
 	"github.com/failwhale/failwhale/targets/targetstest"
 )
 
-// Bounds of what a fickle server does. A reset before a response comes later than one that could be a stale
-// connection's.
-const (
-	fickleTokens = 12
-	fickleApart  = 900 * time.Millisecond
-	fickleReset  = 600 * time.Millisecond
-)
-
-// A mood is what a fickle server does with one request.
-type mood struct {
-	kind  string // of answer, or refusal
-	wait  time.Duration
-	texts []string // tokens, before the end
-	apart time.Duration
-	end   string // proper, cut, hang; of a stream
-	close bool   // the connection, after a proper end
-}
-
-// A favour is a request as a fickle server had it, and what it did.
-type favour struct {
-	at     time.Time
-	mood   mood
-	begun  int // tokens of which some was written
-	tokens int // and all
-	whole  bool
-}
-
-// fickle are servers who do with each request what a hash of their seed, of its conversation and of how many
-// requests that had before says.
-type fickle struct {
-	seed  uint64
-	other string // the nonce that leaks; whose own it is, nothing does
-
-	mu     sync.Mutex
-	of     map[string][]*favour // by nonce
-	open   int                  // connections of the client
-	dials  int
-	resent int // streams that were refused, so that they are sent again
-}
-
-// take notes a request and decides.
-func (f *fickle) take(r targetstest.Request) *favour {
-	nonce := nonceIn.FindString(string(r.Body))
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%s %d", nonce, len(f.of[nonce]))
-	rng := rand.New(rand.NewPCG(f.seed, h.Sum64()))
-	one := &favour{at: r.At, mood: f.drawMood(rng, strings.Contains(r.Path, "embeddings"), nonce)}
-	f.of[nonce] = append(f.of[nonce], one)
-	return one
-}
-
-func (f *fickle) drawMood(rng *rand.Rand, whole bool, nonce string) mood {
-	m := mood{kind: "good", end: "proper", close: rng.IntN(8) == 0, apart: time.Duration(rng.Int64N(int64(fickleApart)))}
-	if rng.IntN(2) == 0 {
-		m.wait = time.Duration(rng.Int64N(int64(4 * time.Second)))
-	}
-	for range rng.IntN(fickleTokens) {
-		m.texts = append(m.texts, " word")
-	}
-	if rng.IntN(2) == 0 {
-		m.texts = append(m.texts, nonce)
-	}
-	kinds := []string{
-		"good", "good", "good", "good", "good", "cut", "hang", "503", "429", "429 later", "400", "stall", "reset", "error",
-		"page", "leak", "leak in a 503", "empty", "golden", "refused",
-	}
-	m.kind = kinds[rng.IntN(len(kinds))]
-	if nonce == f.other && strings.HasPrefix(m.kind, "leak") {
-		m.kind = "good"
-	}
-	switch m.kind {
-	case "cut", "hang":
-		m.end = m.kind
-	case "reset":
-		m.wait += fickleReset
-	case "leak":
-		m.texts = append(m.texts, "for "+f.other)
-	case "empty":
-		m.texts = nil
-	case "golden":
-		m.texts = []string{"forty", "-two"}
-	}
-	if whole && (m.kind == "golden" || m.kind == "error") {
-		m.kind = "good"
-	}
-	return m
-}
-
-// events are the bodies' pieces, each with how many tokens it has.
-func (m *mood) events() (all []string, tokens []int) {
-	add := func(n int, text string) { all, tokens = append(all, text), append(tokens, n) }
-	data := func(n int, text string) { add(n, "data: "+text+"\n\n") }
-	data(0, `{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}`)
-	for _, text := range m.texts {
-		data(1, `{"choices":[{"index":0,"delta":{"content":"`+text+`"},"finish_reason":null}]}`)
-	}
-	switch {
-	case m.kind == "error":
-		data(0, `{"error":{"message":"the engine died"}}`)
-		fallthrough
-	case m.end == "proper":
-		data(0, `{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`)
-		data(0, fmt.Sprintf(`{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":%d}}`, len(m.texts)))
-		data(0, "[DONE]")
-	}
-	return all, tokens
-}
-
-// embedding is a whole answer.
-func (m *mood) embedding(other string) string {
-	switch m.kind {
-	case "empty":
-		return `{"data":[],"usage":{"prompt_tokens":7}}`
-	case "leak":
-		return `{"data":[{"embedding":[0.5],"index":0}],"user":"` + other + `","usage":{"prompt_tokens":7}}`
-	}
-	return `{"data":[{"embedding":[0.5,0.25],"index":0}],"usage":{"prompt_tokens":7}}`
-}
-
-// refusal is a whole answer that is not of the dialect: a status, headers and a text. 0: it is no such.
-func (m *mood) refusal(other string) (status int, header, text string) {
-	switch m.kind {
-	case "503":
-		return 503, "", "busy"
-	case "429":
-		return 429, "", "slow down"
-	case "429 later":
-		return 429, "2", "slow down"
-	case "400":
-		return 400, "", "no"
-	case "page":
-		return 200, "", "<html>welcome</html>"
-	case "leak in a 503":
-		return 503, "", other
-	}
-	return 0, "", ""
-}
-
-// begin notes that n tokens are about to be written.
-func (f *fickle) begin(one *favour, n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	one.begun += n
-}
-
-// wrote notes that n tokens are, or the answer's end.
-func (f *fickle) wrote(one *favour, n int, whole bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	one.tokens += n
-	one.whole = one.whole || whole
-}
-
-// handle answers over HTTP/1.1.
-func (f *fickle) handle(r targetstest.Request) targetstest.Script {
-	one := f.take(r)
-	m := &one.mood
-	script := targetstest.Script{targetstest.Pause(m.wait)}
-	note := func(n int, whole bool) {
-		script = append(script, func(context.Context, net.Conn) error { f.wrote(one, n, whole); return nil })
-	}
-	say := func(text string) { script = append(script, targetstest.Send(text)) }
-	status, later, text := m.refusal(f.other)
-	switch {
-	case m.kind == "stall":
-		return append(script, targetstest.Hang())
-	case m.kind == "reset", m.kind == "refused":
-		script[0] = targetstest.Pause(m.wait + fickleReset)
-		return append(script, targetstest.RST())
-	case status != 0:
-		header := ""
-		if later != "" {
-			header = "Retry-After: " + later + "\r\n"
-		}
-		say(targetstest.Reply(fmt.Sprintf("%d Said", status), "text/html", header, text))
-	case strings.Contains(r.Path, "embeddings"):
-		body := m.embedding(f.other)
-		say(chunkedHead + targetstest.Chunk(body[:9]))
-		if m.end != "proper" {
-			break
-		}
-		script = append(script, targetstest.Pause(m.apart))
-		say(targetstest.Chunk(body[9:]) + targetstest.StreamEnd)
-	default:
-		say(targetstest.StreamHead)
-		events, tokens := m.events()
-		for i, event := range events {
-			if tokens[i] > 0 {
-				script = append(script, targetstest.Pause(m.apart))
-			}
-			script = append(script, func(context.Context, net.Conn) error { f.begin(one, tokens[i]); return nil })
-			say(targetstest.Chunk(event))
-			note(tokens[i], false)
-		}
-		if m.end == "proper" {
-			say(targetstest.StreamEnd)
-		}
-	}
-	switch {
-	case m.end == "hang" && status == 0:
-		script = append(script, targetstest.Hang())
-	case m.end == "cut" && status == 0:
-		script = append(script, targetstest.RST())
-	default:
-		note(0, true)
-		if m.close {
-			script = append(script, targetstest.BareFIN()) // the word by which TLS ends would wait for a reader
-		}
-	}
-	return script
-}
-
-// answer answers over HTTP/2.
-func (f *fickle) answer(s *targetstest.Stream2) {
-	one := f.take(s.Request)
-	m := &one.mood
-	s.Pause(m.wait)
-	status, later, text := m.refusal(f.other)
-	write := func(text string) bool { before := s.Write("", 1); return s.Write(text, 1<<14)-before == len(text) }
-	switch {
-	case m.kind == "stall":
-		s.Hang()
-		return
-	case m.kind == "reset":
-		s.Pause(fickleReset)
-		s.Reset(http2.ErrCodeInternal)
-		return
-	case m.kind == "refused":
-		f.mu.Lock()
-		f.resent++
-		f.mu.Unlock()
-		s.Reset(http2.ErrCodeRefusedStream)
-		return
-	case status != 0:
-		s.Head(status, "content-type", "text/html", "retry-after", cmp.Or(later, "0"))
-		s.Last(text)
-		f.wrote(one, 0, true)
-		return
-	case strings.Contains(s.Path, "embeddings"):
-		body := m.embedding(f.other)
-		s.Head(200, "content-type", kind)
-		write(body[:9])
-		if m.end == "proper" {
-			s.Pause(m.apart)
-			write(body[9:])
-		}
-	default:
-		s.Stream()
-		events, tokens := m.events()
-		for i, event := range events {
-			if tokens[i] > 0 {
-				s.Pause(m.apart)
-			}
-			f.begin(one, tokens[i])
-			if write(event) {
-				f.wrote(one, tokens[i], false)
-			}
-		}
-	}
-	switch m.end {
-	case "hang":
-		s.Hang()
-	case "cut":
-		s.Reset(http2.ErrCodeInternal)
-	default:
-		s.Last("")
-		f.wrote(one, 0, true)
-	}
-}
-
-// A counted connection says when the client closes it.
-type counted struct {
-	net.Conn
-	closed func()
-}
-
-func (c *counted) Close() error {
-	c.closed()
-	return c.Conn.Close()
-}
-
-// dial connects, but for one connection in twelve, which is refused or never made.
-func (f *fickle) dial(dial func(ctx context.Context, network, addr string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		f.mu.Lock()
-		f.dials++
-		n := rand.New(rand.NewPCG(f.seed, uint64(f.dials))).IntN(24)
-		f.mu.Unlock()
-		switch n {
-		case 0:
-			return nil, errors.New("refused")
-		case 1:
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}
-		conn, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		f.mu.Lock()
-		f.open++
-		f.mu.Unlock()
-		return &counted{conn, sync.OnceFunc(func() {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.open--
-		})}, nil
-	}
-}
-
 // A combination is an attack whose client does several things at a time.
 type combination struct {
 	cfg      attacks.Config
 	client   *attacks.Client
-	cut      bool // the run is cancelled while requests are under way
-	stopped  bool // the load is stopped then
-	secure   bool // over TLS
+	cut      bool          // the run is cancelled while requests are under way
+	stopped  bool          // the load is stopped then
+	at       time.Duration // then
+	secure   bool          // over TLS
 	phase    results.Phase
 	requests int // 0: as many as come
 }
@@ -357,7 +43,7 @@ func drawCombination(seed uint64) (c combination, sink *samples) {
 	if in(2) {
 		b.Retries = 1 + rng.IntN(3)
 		if in(2) {
-			b.Backoff = &attacks.Backoff{First: 100 * time.Millisecond, Factor: 3}
+			b.Backoff = &attacks.Backoff{First: 100 * time.Millisecond, Factor: 3, IgnoreRetryAfter: in(3)}
 		}
 		if in(3) {
 			b.RetryBudget = 0.2
@@ -406,6 +92,8 @@ func drawCombination(seed uint64) (c combination, sink *samples) {
 		talk.Turns = &attacks.Turns{Count: attacks.Length{Fixed: 3}, Think: attacks.Think{Fixed: time.Duration(rng.IntN(3)) * time.Second}}
 	case 1:
 		talk.Golden = []attacks.Golden{{Ask: "What is six times seven?", Answer: "forty-two"}}
+	case 2:
+		talk.Canary = true
 	}
 	cfg.Workload = attacks.Workload{talk}
 	if in(3) {
@@ -413,7 +101,7 @@ func drawCombination(seed uint64) (c combination, sink *samples) {
 			Feature: "embeddings", PromptTokens: long, OutputTokens: attacks.Length{Fixed: 1}, Dialect: "openai-embeddings",
 		})
 	}
-	c = combination{client: &cfg.Clients[0], cut: in(8), stopped: in(8), secure: in(8), phase: []results.Phase{results.Baseline, results.Fault}[rng.IntN(2)]}
+	c = combination{client: &cfg.Clients[0], cut: in(8), stopped: in(8), secure: in(6), phase: []results.Phase{results.Baseline, results.Fault}[rng.IntN(2)]}
 	switch rng.IntN(4) {
 	case 0:
 		cfg.Profile = attacks.Profile{Concurrency: &attacks.Concurrency{Users: 3}}
@@ -437,13 +125,14 @@ func drawCombination(seed uint64) (c combination, sink *samples) {
 			cfg.Others[name] = other
 		}
 	}
+	c.at = time.Duration(rng.Int64N(int64(combinationLength)))
 	c.cfg = cfg
 	return c, sink
 }
 
 const (
 	combinationLength = 4 * time.Second
-	combinations      = 400
+	combinations      = 200
 )
 
 // Whatever a client does beside another thing, and whatever servers do to it: each request that was due has one
@@ -465,7 +154,7 @@ func combine(t *testing.T, seed uint64) {
 	t.Helper()
 	c, sink := drawCombination(seed)
 	c.cfg.Clock = results.NewClock()
-	f := &fickle{seed: seed, of: map[string][]*favour{}}
+	f := &fickle{seed: seed, of: map[string][]*favour{}, fins: map[int]time.Time{}, lasts: map[int]uint32{}}
 	var dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	ca := ""
 	switch {
@@ -494,7 +183,7 @@ func combine(t *testing.T, seed uint64) {
 	var failed error
 	wg.Go(func() { failed = a.Run(ctx) })
 	if c.cut || c.stopped {
-		time.Sleep(combinationLength - time.Second/3)
+		time.Sleep(c.at)
 	} else {
 		time.Sleep(10 * time.Minute)
 	}
@@ -502,7 +191,11 @@ func combine(t *testing.T, seed uint64) {
 		cancel()
 	}
 	a.Stop()
+	stopped := time.Now()
 	wg.Wait()
+	if took := time.Since(stopped); c.cut && took > 0 || took > c.client.Deadline+time.Second {
+		t.Errorf("Run() ended %s after it was to", took)
+	}
 	if failed != nil && (!c.cut || !errors.Is(failed, context.Canceled)) {
 		t.Errorf("Run() = %v", failed)
 	}
@@ -533,7 +226,8 @@ func combine(t *testing.T, seed uint64) {
 		}
 	}
 	for nonce, mine := range byNonce {
-		c.checkSeen(t, nonce, mine, f.of[nonce])
+		c.checkSeen(t, nonce, mine, f)
+		c.checkHistory(t, mine, f.of[nonce])
 	}
 }
 
@@ -604,6 +298,48 @@ func (c *combination) checkUsers(t *testing.T, all []*results.Sample) {
 	for _, s := range all {
 		if n := underWay(all, s.Sent); n > loop.Users {
 			t.Errorf("%d requests of %d users are under way at %s", n, loop.Users, s.Sent)
+		}
+	}
+	if c.cfg.Workload[0].Turns == nil || len(c.cfg.Workload) > 1 {
+		return
+	}
+	var whole []*results.Sample // of each conversation one, from its first turn to its last
+	for _, s := range all {
+		if s.Turn == 1 {
+			whole = append(whole, &results.Sample{Index: s.Index, Sent: s.Sent})
+		}
+	}
+	for _, one := range whole {
+		for _, s := range all {
+			if s.Conversation == one.Index {
+				one.Done = max(one.Done, s.Done)
+			}
+		}
+	}
+	for _, s := range whole {
+		if n := underWay(whole, s.Sent); n > loop.Users {
+			t.Errorf("%d conversations of %d users go on at %s", n, loop.Users, s.Sent)
+		}
+	}
+}
+
+// checkHistory sees that each turn of a conversation told of those before it that had an answer, and of no others.
+func (c *combination) checkHistory(t *testing.T, mine []*results.Sample, seen []*favour) {
+	t.Helper()
+	if mine[0].Turn == 0 {
+		return
+	}
+	for _, one := range seen {
+		at := one.at.Sub(c.cfg.Clock.Started())
+		answered, right := 0, false
+		for _, s := range mine { // in the order of their turns
+			right = right || one.turns == answered && at >= s.Sent && at <= s.Done
+			if (s.Outcome == results.Complete || s.Left != "") && len(s.Chunks) > 0 {
+				answered++
+			}
+		}
+		if !right {
+			t.Errorf("conversation %d: a request at %s tells of %d answers: %+v", mine[0].Conversation, at, one.turns, mine)
 		}
 	}
 }
@@ -683,19 +419,42 @@ func (c *combination) checkSample(t *testing.T, s *results.Sample) {
 	if s.Hedged {
 		hedges++
 	}
+	c.checkWaits(t, s)
 	if tries := len(s.Attempts) + 1 - min(1, hedges); tries > (retries+1)*doors || b.Hedge == 0 && hedges > 0 {
 		bad("more tries than %d", (retries+1)*doors)
 	}
 }
 
-// checkSeen holds the samples of one conversation against what the servers saw of it.
-func (c *combination) checkSeen(t *testing.T, nonce string, mine []*results.Sample, seen []*favour) {
+// checkWaits sees that a client comes back when it was told to.
+func (c *combination) checkWaits(t *testing.T, s *results.Sample) {
 	t.Helper()
+	b := c.client
+	if b.Failover != nil || b.Hedge > 0 || b.Storm != nil && c.phase == results.Fault || b.Backoff != nil && b.Backoff.IgnoreRetryAfter {
+		return
+	}
+	for i, at := range s.Attempts {
+		_, text, told := strings.Cut(at.Error, "slow down for ")
+		seconds, err := strconv.Atoi(text)
+		if wait := time.Duration(seconds) * time.Second; told && (err != nil || wait <= time.Minute && at.Done+wait > s.Done) {
+			t.Errorf("request %d: attempt %d was told %q (%v), and the request ended at %s: %+v", s.Index, i, text, err, s.Done, s.Attempts)
+		}
+	}
+}
+
+// checkSeen holds the samples of one conversation against what the servers saw of it.
+func (c *combination) checkSeen(t *testing.T, nonce string, mine []*results.Sample, f *fickle) {
+	t.Helper()
+	seen := f.of[nonce]
 	least, most, kept, thrown, left, attempts, reconnects, complete := 0, 0, 0, 0, 0, 0, 0, 0
-	note := func(o results.Outcome, status int) {
+	note := func(o results.Outcome, status int, text string) {
 		switch o {
 		case results.Connect:
 			return
+		case results.Reset:
+			if c.client.HTTP2 && status == 0 && strings.HasPrefix(text, "connection was ") { // it may have been on its way
+				most++
+				return
+			}
 		case results.Cancelled, results.Deadline, results.IdleTimeout:
 			left++
 			most++
@@ -711,12 +470,12 @@ func (c *combination) checkSeen(t *testing.T, nonce string, mine []*results.Samp
 		most++
 	}
 	for _, s := range mine {
-		note(s.Outcome, s.Status)
+		note(s.Outcome, s.Status, s.Error)
 		kept += s.Tokens()
 		attempts += 1 + len(s.Attempts)
 		reconnects += s.Reconnects
 		for _, at := range s.Attempts {
-			note(at.Outcome, at.Status)
+			note(at.Outcome, at.Status, at.Error)
 			thrown += at.Output
 		}
 	}
@@ -724,9 +483,11 @@ func (c *combination) checkSeen(t *testing.T, nonce string, mine []*results.Samp
 	for _, one := range seen {
 		begun += one.begun
 		sent += one.tokens
-		switch {
-		case one.mood.kind == "refused" && c.client.HTTP2:
+		if c.client.HTTP2 && f.resent(one) {
 			refused++
+			left++ // of what it was told nothing is known
+		}
+		switch {
 		case one.whole && (one.mood.kind == "golden" || one.mood.kind == "good" && (one.begun == 0 || len(c.cfg.Workload[0].Golden) == 0)):
 			good++
 		}
@@ -747,7 +508,14 @@ func (c *combination) checkSeen(t *testing.T, nonce string, mine []*results.Samp
 	if n := len(seen); n < least || n > most {
 		bad("the servers saw %d requests, of %d to %d attempts", n, least, most)
 	}
-	if c.client.HTTP2 && reconnects > refused || !c.client.HTTP2 && reconnects > attempts {
+	again := attempts // how often requests may have gone to another connection, heard of or not
+	switch {
+	case c.client.HTTP2 && len(f.fins)+len(f.lasts) == 0:
+		again = refused
+	case c.client.HTTP2:
+		again = 2 * attempts
+	}
+	if reconnects > again {
 		bad("%d reconnects, %d refused", reconnects, refused)
 	}
 	if kept+thrown > begun || left == 0 && kept+thrown != sent {
