@@ -262,6 +262,28 @@ func TestStaleConnectionOverHTTP2(t *testing.T) {
 	}
 }
 
+// Reconnects are those of all attempts, those too that did not serve.
+func TestReconnectsOfAllAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := targetstest.NewHTTP2(t, targetstest.HTTP2{Pipe: true}, func(s *targetstest.Stream2) {
+			switch s.Index {
+			case 0, 1, 3:
+				s.Reset(http2.ErrCodeRefusedStream)
+			case 2:
+				s.Only(503)
+			default:
+				good(s)
+			}
+		})
+		got := attack2(t, server, time.Second, func(cfg *attacks.Config) {
+			cfg.Profile.Constant.Rate, cfg.Clients = 1, []attacks.Client{{HTTP2: true, Retries: 1}}
+		})
+		if len(got) != 1 || got[0].Outcome != results.Complete || got[0].Reconnects != 3 || len(got[0].Attempts) != 1 {
+			t.Errorf("samples %+v; want one that is complete at the second attempt, after 3 reconnects", got)
+		}
+	})
+}
+
 // GOAWAY in the middle: the streams that the server took go on, those that it did not are sent again, and what
 // follows goes to a new connection.
 func TestGoAway(t *testing.T) {

@@ -154,6 +154,35 @@ func TestDeadlineOverRetries(t *testing.T) {
 	}
 }
 
+// Nor does its user sit such a wait out: the next request of a closed loop comes as after any other that failed. And who
+// would wait for a retry that the budget has no room for does not wait either.
+func TestNobodySitsOutAWaitInVain(t *testing.T) {
+	told := targetstest.Always(refusal("503 Busy", "Retry-After: 40\r\n")...)
+	_, seen := fake(t, told, 1050*time.Millisecond, func(cfg *attacks.Config) {
+		cfg.Profile = attacks.Profile{Concurrency: &attacks.Concurrency{Users: 1}}
+		cfg.Clients = []attacks.Client{{Retries: 2, Deadline: 30 * time.Second}}
+	})
+	if len(seen) != 11 {
+		t.Errorf("%d requests in 1.05 s of one who was told to come back in 40 s and waits 30, want 11: one each 100 ms", len(seen))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		server := targetstest.NewPipe(t, func(r targetstest.Request) targetstest.Script {
+			return then(targetstest.Script{targetstest.Pause(2 * time.Second)}, told(r)...)
+		})
+		cfg, sink := config(server.URL())
+		cfg.Profile.Constant.Rate, cfg.Clients, cfg.Budget.Requests = 1, []attacks.Client{{Retries: 2}}, 1
+		a := newAttack(t, cfg)
+		a.SetDial(server.Dial)
+		a.Begin(results.Baseline)
+		if err := a.Run(t.Context()); err != nil {
+			t.Errorf("Run() = %v", err)
+		}
+		if s := sink.sorted()[0]; cfg.Clock.Now() != s.Done || s.Done-s.Sent != 2*time.Second {
+			t.Errorf("the load ended at %s, of which all is spent by a request from %s to %s", cfg.Clock.Now(), s.Sent, s.Done)
+		}
+	})
+}
+
 // Silence is told from slowness: a byte, even of a comment, starts the wait anew.
 func TestIdleAndDeadline(t *testing.T) {
 	ping := targetstest.Chunk(": ping\n\n")
