@@ -331,3 +331,49 @@ func TestValidateRetries(t *testing.T) {
 		t.Errorf("Validate() = %v", errs)
 	}
 }
+
+// A lastRead is a connection by which a client goes away when an answer has come that ends in end.
+type lastRead struct {
+	net.Conn
+	end  string
+	gone func()
+}
+
+func (c *lastRead) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if strings.HasSuffix(string(p[:n]), c.end) {
+		c.gone()
+	}
+	return n, err
+}
+
+// Who has gone when a door refuses goes to no other, nor back to the first: the refusal is the end.
+func TestWhoIsGoneAsksNobodyElse(t *testing.T) {
+	for name, client := range map[string]attacks.Client{
+		"failover": {Failover: &attacks.Failover{To: []string{"b"}}},
+		"retry":    {Retries: 3, Backoff: &attacks.Backoff{First: 1}},
+		"hedge":    {Hedge: time.Second, Retries: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := targetstest.NewPipe(t, targetstest.Always(refusal("503 Busy", "")...))
+				cfg, _ := config("http://a.test")
+				cfg.Others, cfg.Clients = map[string]targets.Endpoint{"b": {URL: "http://b.test"}}, []attacks.Client{client}
+				a := newAttack(t, cfg)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				a.SetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := server.Dial(ctx, network, addr)
+					return &lastRead{conn, `"no"}`, cancel}, err
+				})
+				s, err := a.One(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s.Outcome != results.HTTPStatus || len(s.Attempts) > 0 || len(server.Requests()) != 1 {
+					t.Errorf("%s: %s after %+v and %d requests; want http_status, nothing, and 1", s.Outcome, s.Error, s.Attempts, len(server.Requests()))
+				}
+			})
+		})
+	}
+}
