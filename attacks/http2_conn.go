@@ -154,10 +154,11 @@ func (c *conn2) retire() (idle bool) {
 	return c.active == 0
 }
 
-// over reports whether the last stream has ended that it could have. mu is held.
+// over reports whether the last stream has ended that it could have: also where the server takes none, of which each
+// request would leave a connection behind. mu is held.
 func (c *conn2) over() bool {
 	most := c.mux.pool.wire.most
-	return c.active == 0 && (c.last || most > 0 && c.begun >= most)
+	return c.active == 0 && (c.last || c.limit == 0 || most > 0 && c.begun >= most)
 }
 
 // end ends the connection, and what is left of its streams. The first cause counts.

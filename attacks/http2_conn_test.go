@@ -166,6 +166,28 @@ func TestStreamsUpToTheServersLimit(t *testing.T) {
 	}
 }
 
+// A server that takes no streams has a new connection for each request, and not one of those before it is kept.
+func TestAServerThatTakesNoStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		none := []http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 0}}
+		var server *targetstest.Server2
+		open := 0
+		server = targetstest.NewHTTP2(t, targetstest.HTTP2{Pipe: true, Settings: none}, func(s *targetstest.Stream2) {
+			open = max(open, server.Accepts()-server.Ended())
+			good(s)
+		})
+		got := attack2(t, server, 5*time.Second, func(cfg *attacks.Config) { cfg.Profile.Constant.Rate = 10 })
+		for _, s := range got {
+			if s.Outcome != results.Complete {
+				t.Errorf("sample %d is %s: %s", s.Index, s.Outcome, s.Error)
+			}
+		}
+		if len(got) != 50 || server.Accepts() != 50 || open > 2 {
+			t.Errorf("%d requests on %d connections, up to %d of them open; want 50 on 50, 2 at most", len(got), server.Accepts(), open)
+		}
+	})
+}
+
 // Two hundred streams run on one connection, all at the same time, and each gets what is its own.
 func TestManyStreamsOnOneConnection(t *testing.T) {
 	const streams = 200
