@@ -45,7 +45,10 @@ func (c *conn2) read() (err error) {
 // readFrame reads one frame. A DATA frame's content is handed on as it comes.
 func (c *conn2) readFrame() error {
 	h, err := c.in.ReadFrameHeader()
-	if err != nil {
+	switch {
+	case errors.Is(err, http2.ErrFrameTooLarge) && !c.settled: // letters, most likely: those of HTTP/1.1, of HTML
+		return fmt.Errorf("the server does not speak HTTP/2 (%w): leave http2 out", err)
+	case err != nil:
 		return err
 	}
 	stamp := time.Duration(c.link.sock.last.Load())
