@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -69,6 +70,25 @@ func (c Class) named() bool {
 // hasLengths reports whether any of c's lengths is written.
 func (c Class) hasLengths() bool {
 	return c.PromptTokens != (Length{}) || c.OutputTokens != (Length{}) || c.LengthsFrom != ""
+}
+
+// wordless returns what is wrong with c, or nil, where the answers of its dialect are in one piece: no model answers a
+// question there, nor repeats an id, and a conversation would have nothing to go on with. Of a sound not even the
+// prompt's words are sent.
+func (c *Class) wordless(d targets.Dialect) (errs []error) {
+	if d.Framing() != targets.Whole {
+		return nil
+	}
+	for _, f := range []struct {
+		key string
+		is  bool
+	}{{"golden", len(c.Golden) > 0}, {"canary", c.Canary}, {"turns", c.Turns != nil}} {
+		if f.is {
+			errs = append(errs, fmt.Errorf("%s needs a model that answers in words, and %s is not about one: remove it, or write another dialect, such as openai-chat",
+				f.key, d.Name()))
+		}
+	}
+	return errs
 }
 
 // A mould is what is the same for all requests of a class, and is not theirs to say.

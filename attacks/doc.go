@@ -182,7 +182,8 @@
 // An embedding, an image, a transcript come in one piece (whole.go). Such an answer is complete once HTTP says that
 // it is, all of it is one JSON object, and there is a result in it; with HTTP's word and half an object it is
 // truncated, without a result empty. A nonce is looked for in all of its bytes, and in its texts again where they
-// were escaped. It has no first token, so that a client's first_token does not bound it.
+// were escaped. It has no first token, so that a client's first_token does not bound it. There are no questions with a
+// known answer, no canaries and no conversations where no model answers in words.
 //
 // # Tokens
 //

@@ -60,6 +60,10 @@ func (cfg *Config) newRoute(e *targets.Endpoint, model string, class *Class, cli
 	if err != nil {
 		return route{}, nil, err
 	}
+	name := cmp.Or(class.Feature, class.Preset)
+	if err := errors.Join(class.wordless(dialect)...); err != nil {
+		return route{}, nil, fmt.Errorf("class %s: %w", name, err)
+	}
 	rt := route{dialect: dialect, body: newTemplate(class.Body)}
 	ask := targets.Prompt{Model: model, MaxTokens: 1, Tools: newMould(*class).tools}
 	if len(class.Golden) > 0 {
@@ -68,7 +72,7 @@ func (cfg *Config) newRoute(e *targets.Endpoint, model string, class *Class, cli
 	ask.Extra = rt.body.fill(&ask)
 	probe, err := dialect.Encode(ask) // what it cannot ask is to be known before the first request is due
 	if err != nil {
-		return rt, nil, fmt.Errorf("class %s: %w", cmp.Or(class.Feature, class.Preset), err)
+		return rt, nil, fmt.Errorf("class %s: %w", name, err)
 	}
 	u, err := targets.JoinURL(e.URL, cmp.Or(class.Path, probe.Path))
 	switch {

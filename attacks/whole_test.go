@@ -3,6 +3,7 @@ package attacks_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -328,19 +329,6 @@ func TestWholeAnswersOverHTTP2(t *testing.T) {
 	}
 }
 
-// What a transcript says can be known, too: of a class whose uploads are what its body says they are.
-func TestGoldenWholeAnswer(t *testing.T) {
-	for answer, want := range map[string]results.Outcome{"42": results.Complete, "43": results.WrongAnswer} {
-		server := targetstest.New(t, targetstest.Always(reply(`{"text":" `+answer+`"}`)...))
-		cfg, sink := config(server.URL())
-		cfg.Workload = attacks.Workload{{Preset: attacks.Audio, Golden: []attacks.Golden{{Ask: "?", Answer: "42"}}}}
-		cfg.Profile.Constant.Rate = 1e-6
-		if got := attackUntil(t, cfg, sink, 1)[0]; got.Outcome != want {
-			t.Errorf("%s: outcome %s, error %q; want %s", answer, got.Outcome, got.Error, want)
-		}
-	}
-}
-
 // A service has all its features under load at once, each asked in its own way; what has no tokens is unstreamed.
 func TestFeaturesOfAService(t *testing.T) {
 	var by [3]atomic.Int64 // uploads, requests with tools, others
@@ -387,14 +375,41 @@ func TestFeaturesOfAService(t *testing.T) {
 // What a dialect cannot ask is known before anything is sent.
 func TestAFeatureThatADialectHasNot(t *testing.T) {
 	for want, class := range map[string]attacks.Class{
-		"openai-completions has no tools":      {Preset: attacks.Tools, Dialect: "openai-completions"},
-		"openai-embeddings has no temperature": {Preset: attacks.Embeddings, Golden: []attacks.Golden{{Ask: "?", Answer: "!"}}},
-		"the field file is the sound":          {Preset: attacks.Audio, Body: map[string]any{"file": "x"}},
+		"openai-completions has no tools": {Preset: attacks.Tools, Dialect: "openai-completions"},
+		"the field file is the sound":     {Preset: attacks.Audio, Body: map[string]any{"file": "x"}},
 	} {
 		cfg, _ := config("http://127.0.0.1:1")
 		cfg.Workload = attacks.Workload{class}
 		if _, err := attacks.New(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New with %+v = %v; want %s", class, err, want)
+		}
+	}
+}
+
+// Where nobody answers in words, nobody is asked a question, for an id, or for more: whether the class says how it is
+// asked or the endpoint does.
+func TestClassesWithoutWords(t *testing.T) {
+	asked := attacks.Class{
+		Golden: []attacks.Golden{{Ask: "?", Contains: "!"}}, Canary: true, PromptTokens: attacks.Length{Fixed: 10}, OutputTokens: attacks.Length{Fixed: 1},
+	}
+	talk := attacks.Class{Turns: &attacks.Turns{Count: attacks.Length{Fixed: 3}}}
+	for _, name := range []string{"openai-embeddings", "openai-images", "openai-transcriptions"} {
+		for wants, class := range map[string]attacks.Class{"golden canary": asked, "turns": talk} {
+			cfg, _ := config("http://127.0.0.1:1")
+			cfg.Endpoint.Dialect, cfg.Workload = name, attacks.Workload{class}
+			_, byEndpoint := attacks.New(cfg)
+			class.Dialect = name
+			for _, err := range []error{byEndpoint, errors.Join(class.Validate()...)} {
+				for want := range strings.FieldsSeq(wants) {
+					if want += " needs a model that answers in words, and " + name; err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("%+v: %v; want %s", class, err, want)
+					}
+				}
+			}
+			class.Dialect = "openai-chat"
+			if errs := class.Validate(); errs != nil {
+				t.Errorf("%+v: %v; want nothing wrong", class, errs)
+			}
 		}
 	}
 }

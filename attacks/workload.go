@@ -156,8 +156,11 @@ func (c Class) Validate() []error {
 	if len(c.Golden) > 0 && c.Turns != nil {
 		errs = append(errs, errors.New("golden stands beside turns, and a known answer is to one question: give it a class of its own"))
 	}
-	if _, err := targets.DialectNamed(c.Dialect); err != nil {
+	resolved := c.resolved(true)
+	if d, err := targets.DialectNamed(resolved.Dialect); err != nil {
 		errs = append(errs, err)
+	} else if resolved.Dialect != "" { // else the endpoint's, which is not known here
+		errs = append(errs, resolved.wordless(d)...)
 	}
 	return append(errs, c.validatePath()...)
 }
