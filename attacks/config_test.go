@@ -47,7 +47,8 @@ func TestNewRefuses(t *testing.T) {
 		{"unknown preset", func(c *attacks.Config) { c.Workload = attacks.Workload{{Preset: "x"}} }, []string{`"x" isn't one of [chat-short chat code `}},
 		{"shares over 100%", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 0.6}, {Share: 0.6}} }, []string{"come to 120%"}},
 		{"shares under 100%", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 0.6}} }, []string{"come to 60%"}},
-		{"no share left", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 1}, {}} }, []string{"leave nothing for the 1 client"}},
+		{"no share left", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 1}, {}} }, []string{"shares come to 100% and leave next to nothing for the 1 client"}},
+		{"hardly a share left", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 0.997}, {}} }, []string{"shares come to 99.7% and leave next to nothing"}},
 		{
 			"client", func(c *attacks.Config) { c.Clients = []attacks.Client{{}, {Deadline: -1, Idle: -1, Retries: 99}} },
 			[]string{"clients[1]: deadline", "clients[1]: idle", "clients[1]: retries 99"},

@@ -18,7 +18,7 @@ func checkShares(shares []Share, what string) []error {
 	case sum > 1+shareSlack:
 		return []error{fmt.Errorf("shares come to %s: make them 100%%", Share(sum))}
 	case open > 0 && sum > 1-shareSlack:
-		return []error{fmt.Errorf("shares come to 100%% and leave nothing for the %d %s without one", open, what)}
+		return []error{fmt.Errorf("shares come to %s and leave next to nothing for the %d %s without one: write each share, or less for the others", Share(sum), open, what)}
 	case open == 0 && len(shares) > 0 && sum < 1-shareSlack:
 		return []error{fmt.Errorf("shares come to %s: make them 100%%", Share(sum))}
 	}
