@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -114,7 +115,8 @@ func behaviour(c *cli.Context) (attacks.Client, error) {
 		if strings.TrimSpace(c.String("client")) == "" {
 			return attacks.Client{}, errors.New("--client is empty: write '{retries: 2}'")
 		}
-		return experiments.ParseClient("--client", c.String("client"))
+		client, err := experiments.ParseClient("--client", c.String("client"))
+		return client, errors.Join(err, alone(&client))
 	}
 	client := attacks.Client{
 		Deadline: c.Duration("timeout"), Retries: c.Int("retries"), FirstToken: c.Duration("first-token"),
@@ -134,6 +136,19 @@ func behaviour(c *cli.Context) (attacks.Client, error) {
 		errs = append(errs, errors.New("--"+flagWords(err.Error())))
 	}
 	return client, errors.Join(errs...)
+}
+
+// alone returns what of a client never comes in an attack by itself, or nil: it has one phase and one endpoint.
+func alone(client *attacks.Client) error {
+	var errs []error
+	if s := client.Storm; s != nil && s.During != results.Baseline {
+		errs = append(errs, fmt.Errorf("--client: storm: during %s: an attack has one phase, baseline: write during: baseline, or retries instead of a storm",
+			cmp.Or(s.During, results.Fault)))
+	}
+	if client.Failover != nil {
+		errs = append(errs, errors.New("--client: failover: an attack has one endpoint: leave it out, or write an experiment of a stack with several"))
+	}
+	return errors.Join(errs...)
 }
 
 // flagWords says of a client's fields what their flags are called.
