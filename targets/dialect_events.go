@@ -34,6 +34,37 @@ func payload(e *Event, out *Delta, ours ...string) ([]byte, error) {
 	return nil, nil
 }
 
+const (
+	// mostValues is how many a JSON text may have that is read into lists of objects, each of which may take a hundred
+	// times the memory of its text.
+	mostValues = 100_000
+	// roomy is how long a text may be that has no room for more: a value takes a byte, and a comma.
+	roomy = 2 * mostValues
+)
+
+// crowded is the error of a JSON text with more values than are read, or nil.
+func crowded(data []byte) error {
+	if len(data) <= roomy {
+		return nil
+	}
+	values := 0
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case ',':
+			if values++; values > mostValues {
+				return fmt.Errorf("data has more than %d values: %q", mostValues, clip(data))
+			}
+		case '"':
+			for i++; i < len(data) && data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // decodeOther reads lines that are no fields of an event stream. llama.cpp reports
 // errors in a field named error; a name that cannot be one is text of another format.
 func decodeOther(fields []Field, out *Delta) error {

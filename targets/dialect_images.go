@@ -44,6 +44,9 @@ type imagesJSON struct {
 }
 
 func decodeImages(data []byte, out *Delta) error {
+	if err := crowded(data); err != nil {
+		return err
+	}
 	var answer imagesJSON
 	if err := readWhole("image", data, &answer); err != nil {
 		return err

@@ -37,6 +37,9 @@ func (l *learner) Decode(e *Event, out *Delta) error {
 	if len(e.Other) == 0 && bytes.Equal(e.Name, l.name) && l.read(e.Data, out) {
 		return nil
 	}
+	if err := crowded(e.Data); err != nil {
+		return err
+	}
 	number, err := l.full(e, out)
 	gap := l.places.take(number)
 	if err != nil {
