@@ -41,7 +41,7 @@ func Presets() []Preset {
 	// Azure's 2023 conversation trace (AzureLLMInferenceTrace_conv, 19,366 requests): median, 90th percentile and
 	// maximum of its two columns.
 	chat := Class{PromptTokens: Length{P50: 1020, P90: 2735, Max: 14050}, OutputTokens: Length{P50: 129, P90: 424, Max: 1000}}
-	all := []Preset{
+	return []Preset{
 		{
 			Name: ChatShort, Doc: "prompts of 64 tokens, answers of 50: a drill fits two cores",
 			class: Class{PromptTokens: Length{Fixed: 64}, OutputTokens: Length{Fixed: 50}},
@@ -82,24 +82,20 @@ func Presets() []Preset {
 		{
 			// A caption's length; an answer has no tokens.
 			Name: Image, Doc: "one image by a prompt of 40 tokens, asked by OpenAI's images",
-			class: Class{PromptTokens: Length{Fixed: 40}, OutputTokens: Length{Fixed: 1}, Dialect: "openai-images"},
+			class: Class{PromptTokens: Length{Fixed: 40}, OutputTokens: Length{Fixed: 1}, Dialect: targets.OpenAIImages{}.Name()},
 		},
 		{
 			// The piece that most splitters cut documents into, and the window of the older models.
 			Name: Embeddings, Doc: "vectors of texts of 512 tokens, asked by OpenAI's embeddings",
-			class: Class{PromptTokens: Length{Fixed: 512}, OutputTokens: Length{Fixed: 1}, Dialect: "openai-embeddings"},
+			class: Class{PromptTokens: Length{Fixed: 512}, OutputTokens: Length{Fixed: 1}, Dialect: targets.OpenAIEmbeddings{}.Name()},
 		},
 		{
 			// A sound has ten tokens a second (targets.OpenAITranscriptions), and whisper's window is of half a minute: a
 			// little less of it, and at 150 words a minute the transcript. What we upload has no words.
 			Name: Audio, Doc: "transcripts of 29 s of uploaded audio, asked by OpenAI's transcriptions",
-			class: Class{PromptTokens: Length{Fixed: 290}, OutputTokens: Length{Fixed: 100}, Dialect: "openai-transcriptions"},
+			class: Class{PromptTokens: Length{Fixed: 290}, OutputTokens: Length{Fixed: 100}, Dialect: targets.OpenAITranscriptions{}.Name()},
 		},
 	}
-	return slices.DeleteFunc(all, func(p Preset) bool {
-		_, err := targets.DialectNamed(p.class.Dialect)
-		return err != nil
-	})
 }
 
 // WorkloadPresets returns the names of the presets.
