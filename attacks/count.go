@@ -1,9 +1,11 @@
 package attacks
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 )
 
 // settle counts the answer's tokens, by the best of what there is, once it has ended, and shares them out
@@ -81,8 +83,28 @@ const (
 	splitsPerToken = 4
 )
 
+// mostCounted is more than any request has of tokens: past it, sums of what servers say would come to nonsense.
+const mostCounted = 1e9
+
+// believe takes a usage away that cannot be of any answer, and remembers it.
+func (in *intake) believe(d *targets.Delta) {
+	if d.Usage == nil {
+		return
+	}
+	u := *d.Usage
+	for _, n := range [...]int{u.Prompt, u.Cached, u.Output, u.Reasoning} {
+		if n < 0 || n > mostCounted {
+			d.Usage = nil
+			in.miscount = cmp.Or(in.miscount, fmt.Sprintf("usage counts %d tokens, which no answer has", n))
+		}
+	}
+}
+
 // mismatch says how usage and the answer disagree, or "".
 func (in *intake) mismatch() string {
+	if in.miscount != "" {
+		return in.miscount
+	}
 	if in.usage == nil || len(in.chunks) == 0 || !in.byServer() && !in.perChunk {
 		return ""
 	}

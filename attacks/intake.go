@@ -48,7 +48,7 @@ type intake struct {
 	counted  int            // tokens in chunks so far
 	reported int            // and of them those that received knows of
 
-	inBand, malformed string // the first of each
+	inBand, malformed, miscount string // the first of each
 }
 
 // content is an answer's body as it comes, without what HTTP puts around it. next's error is io.EOF at the proper
@@ -120,6 +120,7 @@ func (in *intake) event(e *targets.Event) error {
 
 // take adds what an event brought.
 func (in *intake) take(d *targets.Delta) {
+	in.believe(d)
 	if n := len(d.Text) + len(d.Reasoning) + len(d.Tool); n > 0 {
 		if in.escaped == nil && (mayEscape(d.Text) || mayEscape(d.Reasoning) || mayEscape(d.Tool)) {
 			in.unescape()
@@ -129,7 +130,7 @@ func (in *intake) take(d *targets.Delta) {
 		in.role = time.Duration(in.stamps.last.Load())
 	}
 	if d.Finish != "" && in.finish == "" {
-		in.finish = d.Finish
+		in.finish = brief(d.Finish)
 	}
 	if d.Err != "" && in.inBand == "" {
 		in.inBand = d.Err

@@ -124,7 +124,7 @@ func (r *runner) describe(s *results.Sample, t *try, turn *turn, client *Client)
 			value = t.header.Get(label.Header)
 		}
 		if value != "" {
-			s.Labels[name] = value
+			s.Labels[name] = brief(value)
 		}
 	}
 	if client.Failover != nil {

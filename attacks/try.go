@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -50,7 +51,19 @@ type try struct {
 
 // fail sets the outcome.
 func (t *try) fail(o results.Outcome, format string, args ...any) {
-	t.outcome, t.err = o, fmt.Sprintf(format, args...)
+	t.outcome, t.err = o, brief(fmt.Sprintf(format, args...))
+}
+
+// maxSaid bounds each text of a server's that a sample holds: an error, a finish reason, a label. A status line, a
+// header or a number may be megabytes long.
+const maxSaid = 2 << 10
+
+// brief is a text, or its beginning if it is longer than maxSaid.
+func brief(text string) string {
+	if len(text) <= maxSaid {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxSaid], "") + "…"
 }
 
 // attempt makes one try at a turn, at a door, and returns it classified. arrived hears of its tokens; nil: nobody does.
@@ -253,7 +266,7 @@ func (t *try) refused(resp *http.Response, b content, g *guard) error {
 	if resp.StatusCode == http.StatusTooManyRequests {
 		t.outcome = results.RateLimited
 	}
-	t.err = resp.Status
+	t.err = brief(resp.Status)
 	if said != "" {
 		t.err += ": " + said
 	}

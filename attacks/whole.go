@@ -24,6 +24,7 @@ func (t *try) readWhole(ctx context.Context, b content) error {
 	if !errors.Is(err, errTooLong) {
 		wrong = in.dec.Decode(&targets.Event{Data: text}, d)
 	}
+	in.believe(d)
 	in.guard.skim(text)
 	in.guard.scan(d.Text, []byte(d.Err)) // where it was escaped
 	t.bytes, t.echoed = in.bytes, in.guard.echoed
@@ -44,6 +45,8 @@ func (t *try) readWhole(ctx context.Context, b content) error {
 		t.fail(results.Truncated, "%v", wrong)
 	case none:
 		t.fail(results.Empty, "%v", wrong)
+	case in.miscount != "":
+		t.fail(results.LengthMismatch, "%s", in.miscount)
 	default:
 		t.outcome = results.Complete
 	}
