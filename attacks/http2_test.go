@@ -357,6 +357,7 @@ func attack2(t *testing.T, server *targetstest.Server2, length time.Duration, ch
 	time.Sleep(length + 2*time.Minute)
 	a.Stop()
 	wait()
+	synctest.Wait() // for what the server's handler noted
 	return sink.sorted()
 }
 

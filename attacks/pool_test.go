@@ -36,8 +36,8 @@ func inTurn(t *testing.T, cfg attacks.Config, sink *samples, n int, then func(i 
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for start := time.Now(); !done(); time.Sleep(time.Millisecond) {
-		if time.Since(start) > 30*time.Second {
-			t.Fatalf("no %s in 30 s", what)
+		if time.Since(start) > hang {
+			t.Fatalf("no %s in %s", what, hang)
 		}
 	}
 }

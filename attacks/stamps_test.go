@@ -30,6 +30,7 @@ func onePipe(t *testing.T, server *targetstest.Server, change func(*attacks.Conf
 	time.Sleep(time.Minute)
 	a.Stop()
 	wait()
+	synctest.Wait() // for what the server's script noted
 	return sink.sorted()[0]
 }
 

@@ -235,7 +235,7 @@ func TestLeaksInWholeAnswers(t *testing.T) {
 					return answer(nonce.Load().(string)) //nolint:errcheck,forcetypeassert // it is stored before the first
 				})
 				cfg, sink := config(server.URL())
-				cfg.Endpoint.Dialect, cfg.Profile.Constant.Rate = l.dialect.Name(), 10
+				cfg.Endpoint.Dialect, cfg.Profile = l.dialect.Name(), attacks.Profile{Concurrency: &attacks.Concurrency{Users: 1}}
 				a := newAttack(t, cfg)
 				nonce.Store(a.Nonce(0))
 				a.Begin(results.Baseline)
