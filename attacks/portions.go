@@ -27,6 +27,16 @@ func (w Workload) Features() []string {
 	return names
 }
 
+// Dialects returns the wire format of each class, in order: its own, or its preset's; "" of one that has the endpoint's.
+// No classes are one.
+func (w Workload) Dialects() []string {
+	var names []string
+	for _, c := range w.resolve() {
+		names = append(names, c.Dialect)
+	}
+	return names
+}
+
 // portionSample is how many requests are looked at for what those of a class are like: their means are
 // known to some 3%.
 const portionSample = 2000

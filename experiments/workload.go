@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/targets"
 )
 
 // class is where one of the workload's classes stands: a list of one may be written without the list.
@@ -31,6 +32,7 @@ func (c *checker) workload() {
 		c.trace(join(c.class(i), "lengths_from"), wrong[i])
 	}
 	c.bursts()
+	c.unserved()
 	for i, class := range w {
 		if class.Body != nil {
 			c.marks(join(c.class(i), "body"), class.Body)
@@ -47,6 +49,16 @@ func (c *checker) bursts() {
 		c.warn("attack.profile", "spaces evenly what comes in bursts in service: write {gamma: {rate: %s, cv: %v}}", p.Constant.Rate, cv)
 	case p.Poisson != nil:
 		c.warn("attack.profile", "spaces as independent users do what comes in bursts in service: write {gamma: {rate: %s, cv: %v}}", p.Poisson.Rate, cv)
+	}
+}
+
+// unserved warns of classes that the reference stack has no answer for.
+func (c *checker) unserved() {
+	ref, speaks := c.plan.Stack.Reference, targets.OpenAIChat{}.Name()
+	for i, name := range c.plan.Attack.Workload.Dialects() {
+		if ref != nil && name != "" && name != speaks {
+			c.warn(c.class(i), "is asked by %s, and the reference stack speaks %s alone: all its requests will be refused", name, speaks)
+		}
 	}
 }
 

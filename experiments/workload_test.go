@@ -57,6 +57,12 @@ func TestWorkloadWarnings(t *testing.T) {
 		{"[{feature: code}]", "{poisson: {rate: 100/s}}", "attack.profile: spaces as independent users do what comes in bursts in service: write {gamma: {rate: 100/s, cv: 8}}"},
 		{"code", "{gamma: {rate: 100/s, cv: 8}}", ""},
 		{"[code, chat]", "{constant: {rate: 100/s}}", ""},
+		{
+			"[chat, {preset: embeddings}, {feature: mine, preset: chat, dialect: anthropic-messages}]", "{constant: {rate: 100/s}}",
+			"attack.workload[1]: is asked by openai-embeddings, and the reference stack speaks openai-chat alone: all its requests will be refused\n" +
+				"attack.workload[2]: is asked by anthropic-messages, and the reference stack speaks openai-chat alone: all its requests will be refused",
+		},
+		{"audio", "{constant: {rate: 100/s}}", "attack.workload: is asked by openai-transcriptions, and the reference stack speaks openai-chat alone: all its requests will be refused"},
 		{"{lengths_from: gone.csv}", "{constant: {rate: 100/s}}", "attack.workload.lengths_from: open trace: stat gone.csv: no such file or directory"},
 		{"[chat, {lengths_from: gone.csv}]", "{constant: {rate: 100/s}}", "attack.workload[1].lengths_from: open trace: stat gone.csv: no such file or directory"},
 		{
