@@ -235,7 +235,8 @@ func TestScalars(t *testing.T) {
 			t.Errorf("Share %q = %v, %v; want an error", text, s, err)
 		}
 	}
-	for _, name := range attacks.WorkloadPresets() {
+	for _, preset := range attacks.Presets() {
+		name := preset.Name
 		var w attacks.Workload
 		if err := w.UnmarshalText([]byte(name)); err != nil || w[0].Preset != name || len(w.Validate()) > 0 {
 			t.Errorf("Workload %q = %+v, %v", name, w, err)

@@ -98,14 +98,6 @@ func Presets() []Preset {
 	}
 }
 
-// WorkloadPresets returns the names of the presets.
-func WorkloadPresets() (names []string) {
-	for _, p := range Presets() {
-		names = append(names, p.Name)
-	}
-	return names
-}
-
 // preset is the one of that name; false: there is none.
 func preset(name string) (Preset, bool) {
 	all := Presets()
@@ -121,7 +113,11 @@ func checkPreset(what, name, instead string) error {
 	if _, ok := preset(name); ok {
 		return nil
 	}
-	return fmt.Errorf("%s %q isn't one of [%s]%s", what, name, strings.Join(WorkloadPresets(), " "), instead)
+	var names []string
+	for _, p := range Presets() {
+		names = append(names, p.Name)
+	}
+	return fmt.Errorf("%s %q isn't one of [%s]%s", what, name, strings.Join(names, " "), instead)
 }
 
 // CV is how bursty the requests of w come in service, by the presets of its classes: the least of theirs. 0: as any.
