@@ -1,7 +1,9 @@
 package attacks
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -51,6 +53,9 @@ type intake struct {
 	inBand, malformed, miscount string // the first of each
 }
 
+// mostChunks bounds an answer, and what is kept of it to 24 MB: the longest in service have an eighth as many tokens.
+const mostChunks = 1 << 20
+
 // content is an answer's body as it comes, without what HTTP puts around it. next's error is io.EOF at the proper
 // end. A piece is valid until the next call.
 type content interface{ next() ([]byte, error) }
@@ -71,6 +76,10 @@ func (in *intake) read(b content) error {
 		in.bytes += int64(len(piece))
 		if in.lastRead != in.stamps.reads {
 			in.report()
+			if len(in.chunks) > mostChunks {
+				in.malformed = cmp.Or(in.malformed, fmt.Sprintf("answer has more than %d chunks", mostChunks))
+				return errTooLong
+			}
 		}
 		if whole != nil && in.split.AtStart() && whole.ReadWhole(piece, &in.plain) {
 			in.chunk(&in.plain, len(in.plain.Text)+len(in.plain.Reasoning)) // it brings nothing else

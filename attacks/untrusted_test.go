@@ -32,6 +32,22 @@ func TestWhatAServerSaysIsBounded(t *testing.T) {
 	}
 }
 
+// A server that sends tokens for ever is left: what is kept of each would fill our memory within a deadline.
+func TestAnEndlessAnswerIsLeft(t *testing.T) {
+	event := `data: {"choices":[{"text":"a"}]}` + "\n\n"
+	server := targetstest.New(t, func(targetstest.Request) targetstest.Script {
+		all := send(targetstest.StreamHead)
+		for range 12 {
+			all = append(all, targetstest.Send(targetstest.Chunk(strings.Repeat(event, 100_000))))
+		}
+		return append(all, targetstest.Hang())
+	})
+	got := oneAt(t, targets.Endpoint{URL: server.URL(), Dialect: "openai-completions"}, attacks.Client{})
+	if got.Outcome != results.Malformed || !strings.Contains(got.Error, "more than 1048576 chunks") || len(got.Chunks) > 1<<20+1000 {
+		t.Errorf("%s, %q, with %d chunks; want it malformed with little more than 1048576", got.Outcome, got.Error, len(got.Chunks))
+	}
+}
+
 // A count that no answer has is none, and its sample is not complete: sums, rates and budgets stay what they can be.
 func TestCountsThatCannotBe(t *testing.T) {
 	for _, n := range []string{"-1", "-9223372036854775808", "1000000001", "9223372036854775807"} {
