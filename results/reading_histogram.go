@@ -20,6 +20,9 @@ type Histogram struct {
 // histogram of times.
 const maxBounds = 500
 
+// sumTrembles is how much less a sum of floats may be for the order in which it was added up.
+const sumTrembles = 1e-9
+
 // Mean is 0 of an empty histogram.
 func (h Histogram) Mean() float64 {
 	if h.Count == 0 {
@@ -61,17 +64,27 @@ func (h Histogram) Compact() Histogram {
 }
 
 // Since gives what was added after before. If anything has become less, the source began anew in between: then
-// restarted is true, and the result is h, all that it has counted since.
+// restarted is true, and the result is h, all that it has counted since. If the buckets are not those of before, so
+// that more values lie in them than were added, or one of the two has none, the result has none.
 func (h Histogram) Since(before Histogram) (added Histogram, restarted bool) {
-	if h.Count < before.Count {
+	if h.Count < before.Count || h.Sum < before.Sum-sumTrembles*math.Abs(before.Sum) {
 		return h, true
 	}
 	added = Histogram{Count: h.Count - before.Count, Sum: max(0, h.Sum-before.Sum), Bounds: bounds(h, before)}
+	if before.Count > 0 && (len(h.Bounds) == 0 || len(before.Bounds) == 0) {
+		added.Bounds = nil
+	}
+	most := uint64(0)
 	for _, b := range added.Bounds {
 		now, then := h.AtMost(b), before.AtMost(b)
 		if now < then {
 			return h, true
 		}
+		if now-then > added.Count || now-then < most {
+			added.Bounds, added.Counts = nil, nil
+			return added, false
+		}
+		most = now - then
 		added.Counts = append(added.Counts, now-then)
 	}
 	return added.Compact(), false

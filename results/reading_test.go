@@ -101,6 +101,29 @@ func TestHistogramRestarts(t *testing.T) {
 	}
 }
 
+// Buckets that are not those of before say nothing of what was added; its number and its sum are known all the same.
+func TestHistogramOfOtherBuckets(t *testing.T) {
+	before := hist(byTens, 0.05, 0.05, 5)
+	bare := results.Histogram{Count: 3, Sum: 5.1}
+	for _, tc := range []struct {
+		name        string
+		now, before results.Histogram
+	}{
+		{"none any more", results.Histogram{Count: 5, Sum: 6.1}, before},
+		{"none before", hist(byTens, 0.05, 0.05, 5, 0.5, 0.5), bare},
+		{"finer ones", hist([]float64{0.001, 0.01, 0.06, 0.07, 0.1, 1, 10}, 0.05, 0.05, 5, 0.5, 0.5), before},
+		{"a sum that trembles", results.Histogram{Count: 5, Sum: 5.1 - 1e-12}, bare},
+	} {
+		got, restarted := tc.now.Compact().Since(tc.before.Compact())
+		if restarted || got.Count != 2 || math.Abs(got.Sum-max(0, tc.now.Sum-tc.before.Sum)) > 1e-9 || len(got.Bounds) > 0 {
+			t.Errorf("%s: Since = %+v, %t; want two values and no buckets, not restarted", tc.name, got, restarted)
+		}
+	}
+	if got, restarted := (results.Histogram{Count: 5, Sum: 1}).Since(bare); !restarted || got.Count != 5 {
+		t.Errorf("a sum that is less: Since = %+v, %t; want all of it, restarted", got, restarted)
+	}
+}
+
 // A server that changes its bounds each time cannot make a report grow.
 func TestHistogramIsBounded(t *testing.T) {
 	var all results.Histogram
