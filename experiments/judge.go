@@ -127,7 +127,8 @@ func (j *Judge) event(e *results.Event) {
 func (j *Judge) loadAlone() bool { return j.plan.Phases.Fault.Limit() == 0 }
 
 // Gate judges every absolute claim about the fault phase by the baseline so far: each must be Held,
-// or nothing may be injected. It returns those that are not, in the order of the plan; none: go on.
+// or nothing may be injected; nor may it be under a guard about servers whom no page tells of. It
+// returns those that are not, in the order of the plan; none: go on.
 //
 // Streams that are still under way have brought tokens that no finished sample tells of, so rates
 // are taken from the samples that ended in baseline, with all of their tokens.
@@ -141,6 +142,11 @@ func (j *Judge) Gate() []results.Finding {
 		}
 		if f := j.weigh(t, inBaseline, true); f.verdict != results.Held {
 			unsteady = append(unsteady, f.finding(t.claim))
+		}
+	}
+	for _, g := range j.guards {
+		if why := g.unseeing(); why != "" {
+			unsteady = append(unsteady, results.Finding{Guard: true, Claim: g.guard.Text, Bound: g.bound(), Why: why})
 		}
 	}
 	return unsteady

@@ -24,6 +24,7 @@ type guardTrack struct {
 	n       int
 	echoed  int          // answers that carried their own nonce
 	server  *serverTrack // of what servers tell; else nil
+	dark    string       // why what a page told of a second says nothing
 }
 
 // A second is one guardWindow; the request it counts is its number.
@@ -158,15 +159,15 @@ func (g *guardTrack) finding(last time.Duration, line *timeline) results.Finding
 		f.Verdict = results.Refuted
 		f.Why = because(fmt.Sprintf("breached at %s", g.said.At), g.said.Detail)
 	case g.n == 0 && g.server != nil:
-		f.Why = "no page that it watches has told of it"
+		f.Why = because("no page that it watches has told of it", g.blind(line))
 	case g.n == 0:
 		f.Why = "no request that it watches has ended"
 	case !line.ended || line.cut.came:
 		f.Why = "not breached until the run was cut short"
 	case blind(g.guard.Metric, g.echoed):
 		f.Why = blindWhy
-	case g.server != nil && g.server.gaps(line) != "":
-		f.Why = "not breached as far as is known: " + g.server.gaps(line)
+	case g.server != nil && g.blind(line) != "":
+		f.Why = "not breached as far as is known: " + g.blind(line)
 	default:
 		f.Verdict, f.Why = results.Held, "never breached"
 	}

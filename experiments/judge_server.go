@@ -115,6 +115,9 @@ func (s *servers) reading(r *results.Reading, line *timeline) step {
 	}
 	next.before, next.at = before, before.At+(r.At-before.At)/2
 	next.added, next.restarted = since(r, before)
+	if !next.restarted {
+		page.last = carry(r, before)
+	}
 	if next.restarted { // it counts from the restart, which was nearer to now
 		next.at = r.At
 	}
@@ -186,6 +189,22 @@ func since(now, before *results.Reading) (increase, bool) {
 		inc.times[signal], restarted = added, restarted || anew
 	}
 	return inc, restarted
+}
+
+// carry is now with the counters that only before has. A series that is missing for a reading would else be counted
+// from 0 when it is back.
+func carry(now, before *results.Reading) *results.Reading {
+	all := *now
+	all.Values, all.Histograms = map[string]float64{}, map[string]results.Histogram{}
+	for signal, x := range before.Values {
+		if !results.Gauge(signal) {
+			all.Values[signal] = x
+		}
+	}
+	maps.Copy(all.Values, now.Values)
+	maps.Copy(all.Histograms, before.Histograms)
+	maps.Copy(all.Histograms, now.Histograms)
+	return &all
 }
 
 func (t *serverTally) add(inc increase, restarted bool) {

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -62,11 +63,12 @@ func (j *Judge) ruleServer(c Condition, p phase, s *serverSlice) ruling {
 	length, gap := j.known(p, s)
 	bar, why := j.barOfServer(c, s)
 	r := ruling{bound: boundOf(c, bar, why == ""), why: why}
-	now, ok := s.phases[p].measure(c.Metric, rateOver(gap != "", length))
 	if silent := s.silent(c.Metric); silent != "" && gap == "" && s.phases[p].traffic() {
 		r.why = silent
 		return r
 	}
+	gap = cmp.Or(gap, s.partial(c.Metric))
+	now, ok := s.phases[p].measure(c.Metric, rateOver(gap != "", length))
 	if ok {
 		r.n, r.x, r.observed = now.n, now.x, now.figure(c.Metric)
 	}
@@ -82,6 +84,9 @@ func (j *Judge) ruleServer(c Condition, p phase, s *serverSlice) ruling {
 		now.rule(&r, c, bar, p)
 		if gap != "" && !lower(c, r.verdict) {
 			r.verdict, r.why = results.Undecided, gap
+		}
+		if stands := j.stands(c, p, s); stands != "" && r.verdict == results.Held {
+			r.verdict, r.why = results.Undecided, stands
 		}
 	}
 	return r
@@ -122,12 +127,25 @@ func (j *Judge) known(p phase, s *serverSlice) (length time.Duration, gap string
 	return to - from, s.gap(p, to-from)
 }
 
+// stands says why what some servers counted may not be all that came to them, in a phase or in the baseline that it is
+// compared with; "": it is.
+func (j *Judge) stands(c Condition, p phase, s *serverSlice) string {
+	compared := ""
+	if c.Value.OfBaseline {
+		from, to, _ := j.line.window(inBaseline)
+		compared = s.stands(inBaseline, to-from)
+	}
+	from, to, _ := j.line.window(p)
+	return cmp.Or(s.stands(p, to-from), compared)
+}
+
 // barOfServer is barOf for what servers said.
 func (j *Judge) barOfServer(c Condition, s *serverSlice) (bar float64, why string) {
 	if !c.Value.OfBaseline {
 		return c.Value.fraction(), ""
 	}
 	_, gap := j.known(inBaseline, s)
+	gap = cmp.Or(gap, s.partial(c.Metric))
 	base, ok := s.phases[inBaseline].measure(c.Metric, 0)
 	const nothing = "baseline has nothing to compare with: "
 	switch {
@@ -167,14 +185,26 @@ func (r reach) rule(into *ruling, c Condition, bar float64, p phase) {
 	into.why = r.told(c.Metric)
 	need := neededOfServer(c.Metric, c.Op, bar)
 	switch {
-	case r.past && bar > r.x: // on which side of the bar it is nobody knows
-		into.why = fmt.Sprintf("it lies past the last bucket, which ends at %s", results.Seconds(r.x))
+	case r.dark(true, bar) != "":
+		into.why = r.dark(true, bar)
 	case r.n < need && !r.refutes(c, bar):
 		into.why = fewSamples(r.n, need, p)
 	case c.Op.holds(r.above(bar), bar):
 		into.verdict = results.Held
 	default:
 		into.verdict = results.Refuted
+	}
+}
+
+// dark says why nobody knows on which side of the bar a figure is that was told; "": it is known, or none was told.
+func (r reach) dark(ok bool, bar float64) string {
+	switch {
+	case !ok && r.n > 0:
+		return "it was counted without buckets that say how much"
+	case ok && r.past && bar > r.x:
+		return fmt.Sprintf("it lies past the last bucket, which ends at %s", results.Seconds(r.x))
+	default:
+		return ""
 	}
 }
 
@@ -244,19 +274,20 @@ func (j *Judge) weighServerRecovery(t *claimTrack) ruling {
 		r.why = because(silent, gap)
 		return r
 	}
-	violated, data, atEnd := s.violations(c.Condition, to-from, bar)
+	violated, data, atEnd, dark := s.violations(c.Condition, to-from, bar)
 	if all, ok := s.phases[inRecovery].measure(c.Metric, 0); ok {
 		r.n = max(1, all.n)
 	}
 	r = r.recovered(c, violated, data, atEnd)
-	if gap != "" && r.verdict == results.Held {
+	if gap = cmp.Or(gap, s.partial(c.Metric), dark, j.stands(c.Condition, inRecovery, s)); gap != "" && r.verdict == results.Held {
 		r.verdict, r.why = results.Undecided, gap
 	}
 	return r
 }
 
-// violations is a claim track's, of what servers said. What a window has no reading of says nothing.
-func (s *serverSlice) violations(c Condition, length time.Duration, bar float64) (last time.Duration, data int, atEnd bool) {
+// violations is a claim track's, of what servers said. What a window has no reading of says nothing; dark is why nobody
+// knows on which side of the bar one is that has.
+func (s *serverSlice) violations(c Condition, length time.Duration, bar float64) (last time.Duration, data int, atEnd bool, dark string) {
 	for i := range min(int64((length+recoveryWindow-1)/recoveryWindow), maxWindows) {
 		start := time.Duration(i) * recoveryWindow
 		end := min(start+recoveryWindow, length)
@@ -265,7 +296,11 @@ func (s *serverSlice) violations(c Condition, length time.Duration, bar float64)
 			continue
 		}
 		x, ok := w.measure(c.Metric, 0)
-		if !ok || x.past && bar > x.x {
+		if why := x.dark(ok, bar); why != "" {
+			dark = why
+			continue
+		}
+		if !ok {
 			continue
 		}
 		data++
@@ -273,5 +308,5 @@ func (s *serverSlice) violations(c Condition, length time.Duration, bar float64)
 			last = end
 		}
 	}
-	return last, data, atEnd
+	return last, data, atEnd, dark
 }

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -37,14 +38,29 @@ func (g *guardTrack) follow(s step, line *timeline) {
 		if n >= numbers[len(numbers)-1]-1 {
 			break
 		}
-		if x, ok := pages.windows[n].measure(g.guard.Metric, 0); ok {
+		x, ok, dark := g.tells(pages, n)
+		if ok {
 			g.n++
 			if b := g.streak.take(g.guard, n, x.x, x.n); !g.found.came {
 				g.found = b
 			}
 		}
+		g.dark = cmp.Or(g.dark, dark)
 		delete(pages.windows, n)
 	}
+}
+
+// tells is what a second says to a guard; dark is why nobody knows what. A rate to which a page has added nothing is
+// the least that it can be: ok is false where more would decide otherwise.
+func (g *guardTrack) tells(pages *serverSlice, second int64) (x reach, ok bool, dark string) {
+	w, bar, all := pages.windows[second], g.guard.Value.fraction(), len(pages.pages)
+	x, ok = w.measure(g.guard.Metric, w.over(all))
+	if dark = x.dark(ok, bar); !ok || dark != "" {
+		return x, false, dark
+	}
+	x.x = x.above(bar)
+	least := g.guard.Metric.class() == rateClass && len(w.told) < all
+	return x, !least || g.guard.Op.holds(x.x, bar) == g.guard.Op.floor(), ""
 }
 
 // breachOfServer is breach of a guard about servers, by a streak that is its own to change.
@@ -57,7 +73,7 @@ func (g *guardTrack) breachOfServer(s streak, now time.Duration) breach {
 		if time.Duration(n+1)*guardWindow > now {
 			break
 		}
-		if x, ok := pages.windows[n].measure(g.guard.Metric, 0); ok {
+		if x, ok, _ := g.tells(pages, n); ok {
 			if b := s.take(g.guard, n, x.x, x.n); b.came {
 				return b
 			}
@@ -66,18 +82,36 @@ func (g *guardTrack) breachOfServer(s streak, now time.Duration) breach {
 	return breach{}
 }
 
-// gaps says why not all of the judged phases is known; "": it is.
-func (t *serverTrack) gaps(line *timeline) string {
-	for _, value := range slices.Sorted(maps.Keys(t.of)) {
-		for p := range phase(judgedPhases) {
-			from, to, _ := line.window(p)
-			if _, told := line.reported(p); !told {
-				continue
-			}
-			if gap := t.of[value].gap(p, to-from); gap != "" {
-				return gap
-			}
+// blind says why a guard may have missed what happened in the judged phases; "": it has not.
+func (g *guardTrack) blind(line *timeline) string {
+	s := g.server.of[""]
+	if s == nil {
+		return noPage(g.guard.Condition)
+	}
+	if why := s.partial(g.guard.Metric); why != "" {
+		return why
+	}
+	for p := range phase(judgedPhases) {
+		length, told := line.reported(p)
+		if !told {
+			continue
+		}
+		if why := cmp.Or(s.gap(p, length), s.stands(p, length)); why != "" {
+			return why
 		}
 	}
-	return ""
+	return g.dark
+}
+
+// unseeing says why a guard about servers would see nothing, by baseline: then it guards nothing. "": it would, or it
+// is about our requests.
+func (g *guardTrack) unseeing() string {
+	switch {
+	case g.server == nil:
+		return ""
+	case g.server.of[""] == nil:
+		return noPage(g.guard.Condition)
+	default:
+		return g.server.of[""].unseen(g.guard.Metric)
+	}
 }

@@ -40,8 +40,9 @@ type serverSlice struct {
 
 // A serverSpan is what pages said over some time.
 type serverSpan struct {
-	covered time.Duration // the sum over the pages of how long they were read for
-	busy    bool          // a request was running or waiting
+	covered time.Duration   // the mean over the pages of how long they were read for
+	told    map[string]bool // pages that told all that the metric is made of
+	busy    bool            // a request was running or waiting
 	counts  map[string]float64
 	times   map[string]results.Histogram
 	levels  results.Distribution // of the metric's gauge, over all pages
@@ -51,11 +52,14 @@ type serverSpan struct {
 type watched struct {
 	kind    string
 	tells   map[string]bool // signals that it has shown
+	shown   map[string]bool // those since its counters began
 	answers bool            // the last time
 	failed  string          // why not
 	values  map[string]float64
 	covered [judgedPhases]time.Duration
-	gap     [judgedPhases]string // why something of a phase is not known
+	gap     [judgedPhases]string        // why something of a phase is not known
+	moved   time.Duration               // when it last counted anything, or had nothing to
+	still   [judgedPhases]time.Duration // the longest that it had, and did not
 }
 
 func newServerTrack(c Condition) *serverTrack {
@@ -85,7 +89,7 @@ func (t *serverTrack) page(name string, labels results.Labels) (*serverSlice, *w
 		t.of[value] = s
 	}
 	if s.pages[name] == nil {
-		s.pages[name] = &watched{tells: map[string]bool{}, failed: "it was never read"}
+		s.pages[name] = &watched{tells: map[string]bool{}, shown: map[string]bool{}, failed: "it was never read"}
 	}
 	return s, s.pages[name]
 }
@@ -105,13 +109,9 @@ func (t *serverTrack) add(s step, line *timeline, origin moment, every time.Dura
 		return
 	}
 	page.kind, page.values = s.now.Server, s.now.Values
-	for signal := range s.now.Values {
-		page.tells[signal] = true
-	}
-	for signal := range s.now.Histograms {
-		page.tells[signal] = true
-	}
+	told := page.show(s, in, t.metric)
 	busy := s.now.Values[results.SignalRunning]+s.now.Values[results.SignalWaiting] > 0
+	page.stand(s, busy, line)
 	slice.level(t.metric, busy, in, slice.window(s.now.At, origin, every))
 	if s.before == nil {
 		return
@@ -120,31 +120,88 @@ func (t *serverTrack) add(s step, line *timeline, origin moment, every time.Dura
 	took, pages := s.now.At-s.before.At, len(slice.pages)
 	if p := line.at(s.at); p != nowhere {
 		page.covered[p] += took
-		slice.phases[p].grow(s.added, took, pages)
+		slice.phases[p].grow(s, told, took, pages)
 	}
 	if w := slice.window(s.at, origin, every); w != nil {
-		w.grow(s.added, took, pages)
+		w.grow(s, told, took, pages)
 	}
+}
+
+// show notes which signals a page shows, and which it has ceased to, though its counters did not begin anew. told is
+// that m is made of nothing else than what it shows.
+func (w *watched) show(s step, in phase, m Metric) (told bool) {
+	if s.restarted {
+		clear(w.shown)
+	}
+	now := map[string]bool{}
+	for signal := range s.now.Values {
+		now[signal] = true
+	}
+	for signal := range s.now.Histograms {
+		now[signal] = true
+	}
+	for signal := range now {
+		w.tells[signal], w.shown[signal] = true, true
+	}
+	told = true
+	for _, one := range m.counters() {
+		told = told && w.says(m, one)
+		for _, signal := range one {
+			if !w.shown[signal] || now[signal] {
+				continue
+			}
+			told = false
+			if in != nowhere {
+				w.gap[in] = cmp.Or(w.gap[in], "it ceased to tell "+strings.ReplaceAll(signal, "_", " "))
+			}
+		}
+	}
+	return told
+}
+
+// stand notes for how long a page has counted nothing while requests ran or waited.
+func (w *watched) stand(s step, busy bool, line *timeline) {
+	if s.before == nil || s.counted() || !busy {
+		w.moved = s.now.At
+	} else if p := line.at(s.now.At); p != nowhere {
+		from, _, _ := line.window(p)
+		w.still[p] = max(w.still[p], s.now.At-max(from, w.moved))
+	}
+}
+
+// counted reports whether a page counted anything in a step; of one that has no counters, whether its gauges moved.
+func (s step) counted() bool {
+	for _, x := range s.added.counts {
+		if x > 0 {
+			return true
+		}
+	}
+	for _, h := range s.added.times {
+		if h.Count > 0 {
+			return true
+		}
+	}
+	return len(s.added.counts)+len(s.added.times) == 0 && !maps.Equal(s.now.Values, s.before.Values)
 }
 
 // longStep is how long a reading may cover, for what lies astride the border of two phases to be little.
 const longStep = 3 * time.Second
 
-// doubt notes why a step does not tell all that was counted in the phases that it touches.
+// doubt notes why a step does not tell all that was counted in the phases that it touches, or passes over.
 func (w *watched) doubt(s step, line *timeline) {
 	first, last := line.at(s.before.At), line.at(s.now.At)
-	var why string
-	switch took := s.now.At - s.before.At; {
-	case s.restarted: // what of the first phase was not read before tells its covered time
-		why, first = "its counters began anew, and what was counted before is lost in part", last
-	case first != last && took > longStep:
-		why = fmt.Sprintf("it was not read for %s, over the border of two phases", took.Round(time.Millisecond))
-	default:
+	took := s.now.At - s.before.At
+	if s.restarted && last != nowhere { // what of the first phase was not read before tells its covered time
+		w.gap[last] = cmp.Or(w.gap[last], "its counters began anew, and what was counted before is lost in part")
+	}
+	if took <= longStep {
 		return
 	}
-	for _, p := range []phase{first, last} {
-		if p != nowhere {
-			w.gap[p] = cmp.Or(w.gap[p], why)
+	for p := range phase(judgedPhases) {
+		from, to, begun := line.window(p)
+		touched, inside := begun && s.before.At <= to && from <= s.now.At, first == p && last == p
+		if touched && !inside {
+			w.gap[p] = cmp.Or(w.gap[p], fmt.Sprintf("it was not read for %s, over the border of two phases", took.Round(time.Millisecond)))
 		}
 	}
 }
@@ -197,9 +254,13 @@ func (s *serverSlice) level(m Metric, busy bool, p phase, window *serverSpan) {
 }
 
 // grow counts what one of several pages has added over some time.
-func (s *serverSpan) grow(inc increase, took time.Duration, pages int) {
+func (s *serverSpan) grow(of step, told bool, took time.Duration, pages int) {
 	if s.counts == nil {
-		s.counts, s.times = map[string]float64{}, map[string]results.Histogram{}
+		s.counts, s.times, s.told = map[string]float64{}, map[string]results.Histogram{}, map[string]bool{}
+	}
+	inc := of.added
+	if told {
+		s.told[of.page] = true
 	}
 	s.covered += took / time.Duration(pages)
 	for signal, x := range inc.counts {
@@ -208,6 +269,15 @@ func (s *serverSpan) grow(inc increase, took time.Duration, pages int) {
 	for signal, h := range inc.times {
 		s.times[signal] = s.times[signal].Plus(h)
 	}
+}
+
+// over is the time of a rate to which pages that told nothing have added nothing: it is the least that it can be. 0:
+// none told.
+func (s *serverSpan) over(pages int) time.Duration {
+	if len(s.told) == 0 {
+		return 0
+	}
+	return s.covered * time.Duration(pages) / time.Duration(len(s.told))
 }
 
 // requests that ended, as far as the servers say; of those who do not count them, how many were timed.
@@ -275,6 +345,25 @@ func (s *serverSlice) silent(m Metric) string {
 	return ""
 }
 
+// partial names a page that never counts a part of what m is made of, as its kind does not; "": none does. A page that
+// did not answer is a gap.
+func (s *serverSlice) partial(m Metric) string {
+	lists := m.counters()
+	if m.class() == shareClass { // who counts one of the two makes a share of all wrong
+		lists = [][]string{{results.SignalDone}, {results.SignalFailed}}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.pages)) {
+		kind := s.pages[name].kind
+		for _, one := range lists {
+			if kind != "" && !slices.ContainsFunc(one, func(signal string) bool { return targets.Tells(kind, signal) }) {
+				what := strings.ReplaceAll(one[len(one)-1], "_", " ")
+				return fmt.Sprintf("the page %s does not tell it: %s has no %s: select the others by a label", name, kind, what)
+			}
+		}
+	}
+	return ""
+}
+
 // says reports whether a page shows one of the signals. A counter of failures may come with the first one: there a
 // kind of server says whether it has one.
 func (w *watched) says(m Metric, signals []string) bool {
@@ -309,4 +398,36 @@ func (s *serverSlice) gap(p phase, length time.Duration) string {
 		}
 	}
 	return ""
+}
+
+// stillLeast is how long a server that works does not go without counting anything while requests run.
+const stillLeast = 10 * time.Second
+
+// stands names a page that counted nothing for too long a part of a phase while requests ran or waited: it shows what
+// was so before, or its server hangs, and what hangs is counted nowhere. "": none does.
+func (s *serverSlice) stands(p phase, length time.Duration) string {
+	for _, name := range slices.Sorted(maps.Keys(s.pages)) {
+		if still := s.pages[name].still[p]; still > max(stillLeast, length/10) {
+			return fmt.Sprintf("the page %s counted nothing for %s of the %s phase while requests ran or waited: it is stale, or its server hangs",
+				name, still.Round(time.Millisecond), p.name())
+		}
+	}
+	return ""
+}
+
+// unseen says why a guard that watches s would not see what it is for, by baseline; "": it would.
+func (s *serverSlice) unseen(m Metric) string {
+	answer := false
+	for _, w := range s.pages {
+		answer = answer || w.failed == ""
+	}
+	switch {
+	case !answer:
+		name := slices.Min(slices.Collect(maps.Keys(s.pages)))
+		return because("none of the pages that it watches answers", s.pages[name].failed)
+	case s.phases[inBaseline].traffic(): // else counters may come with their first event
+		return s.silent(m)
+	default:
+		return ""
+	}
 }
