@@ -112,6 +112,7 @@ func TestHistogramOfOtherBuckets(t *testing.T) {
 		{"none any more", results.Histogram{Count: 5, Sum: 6.1}, before},
 		{"none before", hist(byTens, 0.05, 0.05, 5, 0.5, 0.5), bare},
 		{"finer ones", hist([]float64{0.001, 0.01, 0.06, 0.07, 0.1, 1, 10}, 0.05, 0.05, 5, 0.5, 0.5), before},
+		{"ones beyond the last", hist([]float64{1, 10}, 5, 5, 5, 5, 5), hist([]float64{0.1}, 5, 5, 5)},
 		{"a sum that trembles", results.Histogram{Count: 5, Sum: 5.1 - 1e-12}, bare},
 	} {
 		got, restarted := tc.now.Compact().Since(tc.before.Compact())
