@@ -96,6 +96,9 @@ func rule(c Condition, p phase, now, base view) ruling {
 	if blind(c.Metric, now.clients.echoed) && (r.verdict != results.Refuted || x == 0) { // a leak that was seen was seen
 		r.verdict, r.why = results.Undecided, blindWhy
 	}
+	if n := now.clients.echoed; c.Metric.class() == countClass && r.verdict == results.Held && n < need {
+		r.verdict, r.why = results.Undecided, fmt.Sprintf("only %d of %d answers carried their own nonce, it takes %d: in others a swap would not have been seen", n, now.clients.answers, need)
+	}
 	return r
 }
 

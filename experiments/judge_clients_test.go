@@ -84,7 +84,9 @@ func TestClaimsAboutClients(t *testing.T) {
 		}, want: results.Held, observed: "1", why: "30 attempts for 30 requests", count: 30},
 		// leaks, where none would have been seen
 		{claim: "leaks == 0", n: 400, good: silent, want: results.Undecided, observed: "0", why: noEcho, count: 400},
-		{claim: "leaks == 0", n: 400, good: silent, bad: 1, spoil: served, want: results.Held, observed: "0", why: "1 of 400 answers carried their own nonce", count: 400},
+		{claim: "leaks == 0", n: 400, good: silent, bad: 1, spoil: served, want: results.Undecided, observed: "0", why: "only 1 of 400 answers carried their own nonce, it takes 381", count: 400},
+		{claim: "leaks == 0", n: 400, bad: 20, spoil: silent, want: results.Undecided, observed: "0", why: "only 380 of 400 answers", count: 400},
+		{claim: "leaks == 0", n: 400, bad: 19, spoil: silent, want: results.Held, observed: "0", why: "381 of 400 answers carried their own nonce", count: 400},
 		{claim: "leaks == 0", n: 400, good: silent, bad: 1, spoil: func(due float64) *results.Sample {
 			x := leaking(due)
 			x.Echoed = false
@@ -115,6 +117,14 @@ func TestClaimsAboutClients(t *testing.T) {
 		{claim: "success >= 99%", n: 500, bad: 119, spoil: gaveUp, want: results.Held, observed: "100 %", count: 381},
 		{claim: "success >= 99%", n: 500, bad: 120, spoil: gaveUp, want: results.Undecided, observed: "100 %", why: "380 samples in fault are too few", count: 380},
 		{claim: "success >= 99%", n: 50, bad: 50, spoil: leaves(results.LeftTokens, 0.3, 5), want: results.Undecided, why: "no request of the fault phase tells"},
+		// all of them, before the first token
+		{claim: "p99(ttft) < 2s", n: 300, bad: 300, spoil: leaves(results.LeftStart, 0, 0), want: results.Undecided, why: "no request of the fault phase tells"},
+		{claim: "p50(stall) < 2s", n: 300, bad: 300, spoil: gaveUp, want: results.Undecided, why: "no request of the fault phase tells"},
+		{claim: "success >= 90%", n: 300, bad: 300, spoil: gaveUp, want: results.Undecided, why: "no request of the fault phase tells"},
+		{claim: "error_rate <= 10%", n: 300, bad: 300, spoil: leaves(results.LeftStart, 0, 0), want: results.Undecided, why: "no request of the fault phase tells"},
+		{claim: "wasted_tokens < 5%", n: 300, bad: 300, spoil: leaves(results.LeftStart, 0, 0), want: results.Undecided, why: "no request of the fault phase tells"},
+		{claim: "leaks == 0", n: 400, bad: 400, spoil: gaveUp, want: results.Undecided, why: "no request of the fault phase tells"},
+		{claim: "goodput <= 100/s", n: 300, bad: 300, spoil: gaveUp, want: results.Undecided, why: "no request of the fault phase tells"},
 		// what arrived: 110 s of baseline's 10 tokens are 10 in the 11 s of the fault
 		{claim: "tokens_per_second >= 100/s", n: 110, want: results.Held, observed: "100/s", count: 110},
 		{claim: "tokens_per_second >= 100/s", n: 110, bad: 50, spoil: retriedAfter(9), want: results.Held, observed: "100/s", count: 110},
