@@ -33,7 +33,8 @@ type Class struct {
 	LengthsFrom string `yaml:"lengths_from" json:"lengths_from,omitempty"`
 	// Prefix is a system prompt that requests share. Optional.
 	Prefix *Prefix `yaml:"prefix" json:"prefix,omitempty"`
-	// Turns make each request the first of a conversation. Optional.
+	// Turns make each request the first of a conversation. Optional; as Golden and Canary, an error where no model
+	// answers in words, as of embeddings.
 	Turns *Turns `yaml:"turns" json:"turns,omitempty"`
 	// Models are asked for by their shares, adapters (LoRA) too: they are models by name. Optional; default the endpoint's.
 	Models map[string]Share `yaml:"models" json:"models,omitempty"`

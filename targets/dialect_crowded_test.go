@@ -31,7 +31,7 @@ func TestCrowdedAnswers(t *testing.T) {
 			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %.40s…: %v; want %q", tt.dialect.Name(), text, err, want)
 			}
-			if took := after.TotalAlloc - before.TotalAlloc; took > 16*uint64(len(text))+1<<20 {
+			if took := after.TotalAlloc - before.TotalAlloc; took > 16*uint64(len(text))+8<<20 {
 				t.Errorf("%s: %.40s…: %d bytes of memory for %d", tt.dialect.Name(), text, took, len(text))
 			}
 		}
