@@ -191,7 +191,7 @@ func combine(t *testing.T, seed uint64) {
 		cancel()
 	}
 	a.Stop()
-	stopped := time.Now()
+	stopped, end := time.Now(), c.cfg.Clock.Now()
 	wg.Wait()
 	if took := time.Since(stopped); c.cut && took > 0 || took > c.client.Deadline+time.Second {
 		t.Errorf("Run() ended %s after it was to", took)
@@ -219,6 +219,9 @@ func combine(t *testing.T, seed uint64) {
 		}
 		byNonce[a.Nonce(first)] = append(byNonce[a.Nonce(first)], s)
 		c.checkSample(t, s)
+		if s.Sent > end {
+			t.Errorf("request %d, turn %d of %d, was sent at %s, after the end at %s", s.Index, s.Turn, s.Conversation, s.Sent, end)
+		}
 	}
 	for nonce := range f.of {
 		if byNonce[nonce] == nil {
@@ -447,6 +450,9 @@ func (c *combination) checkSeen(t *testing.T, nonce string, mine []*results.Samp
 	seen := f.of[nonce]
 	least, most, kept, thrown, left, attempts, reconnects, complete := 0, 0, 0, 0, 0, 0, 0, 0
 	note := func(o results.Outcome, status int, text string) {
+		if o != results.WrongUser && nonce != f.other && strings.Contains(text, f.other) {
+			t.Errorf("%s: %s: %s; want wrong_user", nonce, o, text)
+		}
 		switch o {
 		case results.Connect:
 			return

@@ -1,6 +1,8 @@
 package attacks_test
 
 import (
+	"context"
+	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -251,4 +253,30 @@ func TestAHedgeThatComesAtTheSameMoment(t *testing.T) {
 			t.Fatalf("%d tokens of the other, of 3", n)
 		}
 	}
+}
+
+// Who leaves once the request is written leaves the hedge too, which is still connecting: it asks nothing.
+func TestWhoLeavesLeavesTheHedgeToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := targetstest.NewPipe(t, targetstest.Always(targetstest.Hang()))
+		cfg, _ := config(server.URL())
+		cfg.Clients = []attacks.Client{{Hedge: 2 * time.Second, Cancel: &attacks.Cancel{BeforeFirstByte: true}}}
+		a := newAttack(t, cfg)
+		a.SetDial(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			select {
+			case <-time.After(3 * time.Second):
+				return server.Dial(ctx, network, addr)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		})
+		s, err := a.One(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := len(server.Requests()); s.Left != results.LeftStart || s.Done-s.Sent != 3*time.Second || len(s.Attempts) != 1 || n != 1 {
+			t.Errorf("left %q after %s, attempts %+v, %d requests; want %q after 3s, one that was cancelled, and 1", s.Left, s.Done-s.Sent, s.Attempts, n, results.LeftStart)
+		}
+	})
 }
