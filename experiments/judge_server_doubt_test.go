@@ -158,6 +158,30 @@ func TestWhatServersTellHolds(t *testing.T) {
 	}
 }
 
+// Nor does it hold where the budget was used up before faults were in force, or none was.
+func TestServersHoldNothingOfARunThatWasNone(t *testing.T) {
+	for name, change := range map[string]func(s *script){
+		"the budget was used up in baseline": func(s *script) {
+			s.say(15, results.Event{Kind: results.EventBudget, Detail: "1,000 requests"})
+		},
+		"no evidence":     func(s *script) { s.drop(func(e results.Event) bool { return e.Kind == results.EventEvidence }) },
+		"the log is torn": func(s *script) { s.cutAt(longEnd); s.killed = true },
+	} {
+		for _, text := range []string{ofShare, ofRate, ofMost, ofTimes, ofQueue, ofOthers} {
+			s := longScript("hypotheses: ['" + text + "']\nguards: [" + neverFail + "]\n")
+			s.answers(t, well)
+			change(s)
+			r := s.judge(t)
+			if f := r.Findings[0]; f.Verdict != results.Undecided || r.Verdict != results.Undecided {
+				t.Errorf("%s: %s: %s, %s (%s), and the run %s; want both undecided", name, text, f.Verdict, f.Observed, f.Why, r.Verdict)
+			}
+			if f := r.Findings[1]; name != "no evidence" && f.Verdict != results.Undecided {
+				t.Errorf("%s: the guard: %s (%s); want undecided", name, f.Verdict, f.Why)
+			}
+		}
+	}
+}
+
 // What held above is undecided where a page does not tell what was so.
 func TestNothingHoldsThatNobodyKnows(t *testing.T) {
 	at := func(seconds float64) func(float64) vllmPage {
