@@ -77,7 +77,7 @@ func (a *AttackSpec) UnmarshalText(text []byte) error {
 
 // SLO is how fast a request must be to count in goodput. A zero field asks for nothing.
 type SLO struct {
-	// TTFT, TPOT, E2E and Stall bound the request's own metric. Optional.
+	// TTFT, TPOT, E2E and Stall bound the request's own metric; TTFT bounds the E2E of an answer in one piece. Optional.
 	TTFT  time.Duration `yaml:"ttft"`
 	TPOT  time.Duration `yaml:"tpot"`
 	E2E   time.Duration `yaml:"e2e"`

@@ -90,13 +90,17 @@ func shortDuration(d time.Duration) string {
 }
 
 // misses says which bounds a request does not keep. A bound on what it does not have (the TPOT of a
-// single token) is kept.
+// single token) is kept; but of an answer in one piece the first token came with the last, and a bound on the TTFT
+// is one on that: else it would be kept however late the answer.
 func (s *SLO) misses(r *reading) (missed [sloBounds]bool) {
 	for i, b := range s.bounds() {
 		if *b.limit == 0 {
 			continue
 		}
 		x := r.value(b.wants)
+		if b.wants == wantTTFT && r.sample.Unstreamed {
+			x = r.value(wantE2E)
+		}
 		if b.wants == wantITL { // the mean of its gaps: that no single gap is longer is what stall says
 			for _, gap := range r.gaps {
 				x.seconds += gap / float64(len(r.gaps))

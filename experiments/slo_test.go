@@ -67,6 +67,21 @@ func TestReportCountsTheSLO(t *testing.T) {
 	}
 }
 
+// An answer in one piece has no TTFT, and keeps no bound on it by that: its user waits for all of it.
+func TestReportCountsTheSLOOfAnswersInOnePiece(t *testing.T) {
+	s := newScript("slo: {ttft: 150ms, tpot: 30ms}\n" + anyClaim)
+	for i, took := range []float64{0.1, 0.14, 0.16, 3} {
+		x := served(4 + float64(i)/10)
+		x.Unstreamed, x.Chunks, x.Done = true, nil, x.Due+sec(took)
+		s.add(x)
+	}
+	p := phaseOf(t, s.judge(t), results.Baseline)
+	want := []results.MissedBound{{Bound: "ttft", Count: 2}}
+	if p.SLO == nil || p.SLO.Met != 2 || !gocmp.Equal(want, p.SLO.Missed) {
+		t.Errorf("SLO of answers after 0.1, 0.14, 0.16 and 3 s = %+v; want 2 met and %+v missed", p.SLO, want)
+	}
+}
+
 // An attack has nothing before its load, so its goodput is of all that were due, also what ended after the load did.
 func TestGoodputOfAnAttack(t *testing.T) {
 	j := experiments.NewJudge(&experiments.Plan{
