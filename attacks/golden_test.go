@@ -107,12 +107,12 @@ func TestGoldenAnswers(t *testing.T) {
 				if err := json.Unmarshal(r.Body, &body); err != nil || body.Temperature == nil || *body.Temperature != 0 {
 					t.Fatalf("%s: no temperature of 0 (%v)", r.Body, err)
 				}
-				want := "The reader has the id " + readerOf(r.Body).conversation + ".\n\n6 * 7?"
+				system, want := "nothing else. The reader has the id "+readerOf(r.Body).conversation+".", "6 * 7?"
 				if tt.golden.Contains != "" {
 					want = "Begin your answer with the reader's id. " + want
 				}
-				if got := body.Messages[1].Content; got != want {
-					t.Errorf("asked %q; want %q", got, want)
+				if got := body.Messages; !strings.HasSuffix(got[0].Content, system) || got[1].Content != want {
+					t.Errorf("asked %q; want %q after %q", got, want, system)
 				}
 			}
 		})

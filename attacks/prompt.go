@@ -18,6 +18,7 @@ const (
 	askText    = "Write a story with these words for the reader with id "
 	canaryText = "Begin your answer with the reader's id. "
 	goldenText = "The reader has the id "
+	exactText  = "You answer with what is asked for, and with nothing else. " // else a model says more than the answer
 )
 
 // reader is how a prompt calls who reads its answer: by the conversation's nonce, which each phase has its own of,
@@ -34,22 +35,21 @@ func (a *Attack) reader(t *turn) string {
 // a question whose answer is known is as long as it is.
 func (a *Attack) prompt(phase results.Phase, j job, reader string) []targets.Message {
 	system, chars := sharedText, j.prompt*charsPerToken-len(sharedText)
-	if j.class.Prefix != nil {
+	switch {
+	case j.class.Prefix != nil:
 		system, chars = a.prefix(&j), j.prompt*charsPerToken
+	case j.golden != nil: // the question stands alone, as it would be asked
+		return []targets.Message{{Role: "system", Content: exactText + goldenText + reader + "."}, {Role: "user", Content: j.canary() + j.golden.Ask}}
 	}
 	return []targets.Message{{Role: "system", Content: system}, {Role: "user", Content: a.ask(phase, j, reader, chars)}}
 }
 
 // ask writes what the user says, of about so many characters.
 func (a *Attack) ask(phase results.Phase, j job, reader string, chars int) string {
-	canary := ""
-	if j.class.Canary {
-		canary = canaryText
-	}
 	if j.golden != nil {
-		return canary + goldenText + reader + ".\n\n" + j.golden.Ask
+		return j.canary() + goldenText + reader + ".\n\n" + j.golden.Ask
 	}
-	ask := canary + askText
+	ask := j.canary() + askText
 	var b strings.Builder
 	b.Grow(max(chars, 0) + 256)
 	if j.shape != nil && len(j.shape.Blocks) > 0 {
@@ -63,6 +63,14 @@ func (a *Attack) ask(phase results.Phase, j job, reader string, chars int) strin
 		b.WriteString(a.words[j.rng.IntN(len(a.words))])
 	}
 	return b.String()
+}
+
+// canary is what asks for the reader's id, if the class does.
+func (j *job) canary() string {
+	if j.class.Canary {
+		return canaryText
+	}
+	return ""
 }
 
 // prefix writes the system prompt of a request's group: the same in every phase of a run, and in no other run, which
