@@ -64,6 +64,7 @@ type Attack struct {
 	counters map[string]*counter // by model; without those that are not known
 	agenda   *agenda
 	purse    *purse // nil: no bound
+	telling  telling
 	live     liveCounts
 
 	mu  sync.Mutex
@@ -97,6 +98,7 @@ func New(cfg Config) (*Attack, error) {
 	a.ways = a.findWays()
 	a.load, err = newLoad(cfg.Profile, cfg.Workload, a.clients, cfg.Seed)
 	errs = append(errs, err)
+	a.telling = newTelling(a.load.classes, a.clients)
 	a.addCounters()
 	a.agenda = newAgenda(a, cfg.Profile.Concurrency, first.url)
 	a.agenda.most = cfg.Requests

@@ -164,8 +164,21 @@ func (a *Attack) labelClass(s *results.Sample, t *turn) {
 	if c.Feature != "" {
 		s.Labels["feature"] = c.Feature
 	}
-	if len(c.Models) > 0 {
+	if a.telling.model && t.ask.Model != "" {
 		s.Labels["model"] = t.ask.Model
+	}
+}
+
+// telling says which labels samples have, all of them: those of some would be parts of the whole that look like all.
+type telling struct {
+	model    bool // a class has several
+	endpoint bool // a client fails over
+}
+
+func newTelling(classes []Class, clients []Client) telling {
+	return telling{
+		model:    slices.ContainsFunc(classes, func(c Class) bool { return len(c.Models) > 0 }),
+		endpoint: slices.ContainsFunc(clients, func(c Client) bool { return c.Failover != nil }),
 	}
 }
 

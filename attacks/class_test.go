@@ -339,8 +339,7 @@ func TestEachClassIsAskedInItsWay(t *testing.T) {
 			}
 			seen[body.Model]++
 		case "rag":
-			_, labelled := s.Labels["model"]
-			if r.Path != "/v1/rag/ask" || labelled || body.Messages != nil || body.Temperature != 0.5 || body.Question.Limit != 22 ||
+			if r.Path != "/v1/rag/ask" || s.Labels["model"] != body.Model || body.Messages != nil || body.Temperature != 0.5 || body.Question.Limit != 22 ||
 				!strings.HasPrefix(body.Question.Text, "Q: You answer") || !cmp.Equal(body.Question.By, []any{"base/x", true}) {
 				t.Errorf("rag with %v: %s %s", s.Labels, r.Path, r.Body)
 			}

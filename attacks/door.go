@@ -35,7 +35,7 @@ type route struct {
 
 // newDoor looks at an endpoint. Its error names everything that is wrong at once, and holds no secret.
 func (cfg *Config) newDoor(name string, e targets.Endpoint, clients []Client) (*door, error) {
-	d := &door{name: name, model: cmp.Or(e.Model, "default"), labels: e.Labels}
+	d := &door{name: name, model: cmp.Or(e.Model, targets.DefaultModel), labels: e.Labels}
 	roots, err := trust(e.CA)
 	errs := []error{err}
 	for i, class := range cfg.Workload.resolve() {

@@ -377,3 +377,17 @@ func TestWhoIsGoneAsksNobodyElse(t *testing.T) {
 		})
 	}
 }
+
+// Where some fail over, everybody's sample says who served: else those of an endpoint would be a part that looks like all.
+func TestEverybodysEndpointIsTold(t *testing.T) {
+	good := targetstest.Always(targetstest.Send(targetstest.Answer("x", "y")))
+	first, other := targetstest.New(t, good), targetstest.New(t, good)
+	cfg, sink := config(first.URL())
+	cfg.Name, cfg.Others = "first", map[string]targets.Endpoint{"other": {URL: other.URL()}}
+	cfg.Clients = []attacks.Client{{Tier: "paid", Failover: &attacks.Failover{To: []string{"other"}}}, {Tier: "free"}}
+	for _, s := range attackUntil(t, cfg, sink, 20) {
+		if s.Labels["endpoint"] != "first" {
+			t.Errorf("sample with labels %v; want endpoint=first", s.Labels)
+		}
+	}
+}

@@ -11,7 +11,8 @@ import (
 
 // A Portion is those requests of a load that have the same labels.
 type Portion struct {
-	// Labels are tier, tenant and home of their client, feature and model of their class, as far as it has them.
+	// Labels are tier, tenant and home of their client, feature and model of their class, as far as it has them; where any
+	// class has models, that of the endpoint is the others', if it is known.
 	Labels results.Labels
 	// Requests, and the tokens of their prompts and answers, on average. Each turn of a conversation is one, whose
 	// prompt carries those before it.
@@ -55,6 +56,9 @@ func (cfg Config) Portions(phase results.Phase, length time.Duration) ([]Portion
 	l, err := newLoad(cfg.Profile, cfg.Workload, clients, cfg.Seed)
 	if err != nil {
 		return nil, err
+	}
+	if newTelling(l.classes, clients).model {
+		l.model = cfg.Endpoint.Model
 	}
 	var all []Portion
 	for part, p := range cfg.Profile.all(phase) {
@@ -130,6 +134,9 @@ func (l *load) portions(clients []Client, part int, n float64, means []mean) []P
 			one := means[k].of(n*clientPart*classPart, labels)
 			m := &l.moulds[k]
 			if len(m.models) == 0 {
+				if l.model != "" {
+					labels["model"] = l.model
+				}
 				all = append(all, one)
 				continue
 			}

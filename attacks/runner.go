@@ -127,7 +127,7 @@ func (r *runner) describe(s *results.Sample, t *try, turn *turn, client *Client)
 			s.Labels[name] = brief(value)
 		}
 	}
-	if client.Failover != nil {
+	if r.telling.endpoint {
 		s.Labels["endpoint"] = t.door.name
 	}
 }

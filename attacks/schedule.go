@@ -133,6 +133,7 @@ type load struct {
 	classes  []Class // with their presets' parts
 	moulds   []mould // of classes
 	choices  []choice
+	model    string // what classes without models of their own are labelled with; "": nothing
 }
 
 // A choice is whose the requests of the profile's base may be, or of one of its parts.

@@ -38,6 +38,24 @@ hypotheses: ['CLAIM']
 	}
 }
 
+// Who asks for no model of its class asks for the endpoint's, and is labelled with it where others are with theirs.
+func TestLoadCountsTheSamplesOfTheEndpointsModel(t *testing.T) {
+	const models = `experiment: models
+stack: {endpoints: {gateway: {url: "http://127.0.0.1:1", model: large}}}
+attack:
+  profile: {constant: {rate: 100/s}}
+  workload: [{feature: chat, share: 80%}, {feature: code, share: 20%, models: {large: 50%, small: 50%}}]
+phases: {warmup: 0s, baseline: 4s, fault: 10s}
+hypotheses: ['success{model="CLAIM"} >= 99% during baseline']
+`
+	for model, want := range map[string]string{"large": "about 360 samples", "small": "about 40 samples"} {
+		warnings := load(t, strings.Replace(models, "CLAIM", model, 1)).Warnings
+		if len(warnings) == 0 || !strings.Contains(warnings[len(warnings)-1].Text, want) {
+			t.Errorf("Load with a claim about model %s warns %v; want %q", model, warnings, want)
+		}
+	}
+}
+
 // Clients of a plan find the stack's other endpoints by their names, and samples say which one served.
 func TestRunnerLetsClientsFailOver(t *testing.T) {
 	t.Parallel()

@@ -1,12 +1,14 @@
 package experiments
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
 
 	"github.com/failwhale/failwhale/attacks"
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 )
 
 // known gives the labels that samples may have, and their values where the file fixes them; nil: any.
@@ -25,11 +27,7 @@ func (c *checker) known() map[string][]string {
 	for _, feature := range c.plan.Attack.Workload.Features() {
 		add("feature", feature)
 	}
-	for _, class := range c.plan.Attack.Workload {
-		for _, model := range slices.Sorted(maps.Keys(class.Models)) {
-			add("model", model)
-		}
-	}
+	c.knownModels(known, add)
 	c.knownFailovers(known, add)
 	switch {
 	case c.plan.Stack.Reference != nil:
@@ -51,6 +49,32 @@ func (c *checker) known() map[string][]string {
 		}
 	}
 	return known
+}
+
+// knownModels adds those that are asked for, where a class has models; else samples name none.
+func (c *checker) knownModels(known map[string][]string, add func(name, value string)) {
+	others := false
+	for _, class := range c.plan.Attack.Workload {
+		others = others || len(class.Models) == 0
+		for _, model := range slices.Sorted(maps.Keys(class.Models)) {
+			add("model", model)
+		}
+	}
+	if _, told := known["model"]; !told || !others {
+		return
+	}
+	if add("model", c.frontModel()); c.frontModel() == "" { // the stack's own
+		known["model"] = nil
+	}
+}
+
+// frontModel is the model of the endpoint that is attacked, if the file says it; "" else.
+func (c *checker) frontModel() string {
+	e, ok := c.plan.Stack.Endpoints[c.front()]
+	if !ok {
+		return ""
+	}
+	return cmp.Or(e.Model, targets.DefaultModel)
 }
 
 // knownFailovers adds the endpoints that samples name: only those of clients that fail over.
@@ -107,6 +131,7 @@ func (c *checker) portions(p results.Phase) []attacks.Portion {
 	}
 	cfg := attacks.Config{
 		Profile: c.plan.Attack.Profile, Workload: c.plan.Attack.Workload, Clients: c.plan.Attack.Clients, Seed: c.plan.Seed,
+		Endpoint: targets.Endpoint{Model: c.frontModel()},
 	}
 	all, err := cfg.Portions(p, c.plan.Phases.Of(p).Limit())
 	if err != nil {
@@ -131,9 +156,14 @@ func (c *checker) part(p results.Phase, labels results.Labels) float64 {
 	if region, ok := labels["region"]; ok && c.plan.Stack.Reference != nil && slices.Contains(c.regions(), region) {
 		part /= float64(len(c.regions()))
 	}
-	ours := maps.Clone(labels)
-	maps.DeleteFunc(ours, func(name, _ string) bool { return !slices.Contains(usersLabels(), name) })
-	all := c.portions(p)
+	all, known, ours := c.portions(p), c.known(), maps.Clone(labels)
+	maps.DeleteFunc(ours, func(name, value string) bool {
+		if !slices.Contains(usersLabels(), name) {
+			return true
+		}
+		values, some := known[name]
+		return some && values == nil && !slices.ContainsFunc(all, func(p attacks.Portion) bool { return p.Labels[name] == value })
+	})
 	if whole := requests(all, nil); whole > 0 && len(ours) > 0 {
 		part *= requests(all, ours) / whole
 	}

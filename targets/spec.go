@@ -110,6 +110,9 @@ type Knobs struct {
 	Queue Resilience `yaml:"queue" json:"queue,omitempty"`
 }
 
+// DefaultModel is what a request asks for where nobody says which model: servers of one model take any name.
+const DefaultModel = "default"
+
 // An Endpoint is one front door. Its Key and Headers hold secrets as ${ENV}
 // references, which are resolved where a request is made and nowhere else.
 type Endpoint struct {
@@ -125,7 +128,7 @@ type Endpoint struct {
 	CA string `yaml:"ca" json:"ca,omitempty"`
 	// Dialect is the wire format it speaks: one of Dialects. Optional; default openai-chat.
 	Dialect string `yaml:"dialect" json:"dialect,omitempty"`
-	// Model is the model's name in requests. Optional; default "default".
+	// Model is the model's name in requests. Optional; default DefaultModel.
 	Model string `yaml:"model" json:"model,omitempty"`
 	// Labels are put on every sample. Optional.
 	Labels map[string]Label `yaml:"labels" json:"labels,omitempty"`
