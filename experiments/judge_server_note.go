@@ -8,7 +8,7 @@ import (
 )
 
 // A difference between a server's median TTFT and ours is worth a sentence where ours lies outside the bucket of
-// theirs, so that it is none of the buckets' making, and by more than apartLeast or by more than apartShare of theirs.
+// theirs by more than apartLeast or by more than apartShare of theirs, so that it is none of the buckets' making.
 // Less is the network's and the HTTP front's usual part.
 const (
 	apartLeast = results.Seconds(0.050)
@@ -32,11 +32,11 @@ func notesOn(s *results.ServerStats, lag results.Quantiles) []string {
 
 func noteOnTTFT(s *results.ServerStats, lag results.Quantiles) string {
 	theirs, ours := s.TTFT.P50, s.Ours.TTFT.P50
-	if !theirs.Known() || s.Ours.TTFT.N == 0 || ours > theirs.From && ours <= theirs.To {
+	if !theirs.Known() || s.Ours.TTFT.N == 0 {
 		return ""
 	}
 	apart := ours - theirs.Value
-	if size := results.Seconds(math.Abs(float64(apart))); size <= apartLeast && size <= apartShare*theirs.Value {
+	if sure := max(ours-theirs.To, theirs.From-ours); sure <= min(apartLeast, apartShare*theirs.Value) {
 		return ""
 	}
 	if apart < 0 {

@@ -181,24 +181,28 @@ func TestRetriesAreNoTimesOfTheServer(t *testing.T) {
 func TestDifferencesAreNoted(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
-		ttft   float64 // the server's; ours is 0.1
+		ttft   float64 // the server's
+		sooner float64 // than 0.1, which ours is
 		tokens int     // the server's of each request; ours are 10
 		want   []string
 	}{
-		{"none", 0.09, 10, nil},
-		{"within the bucket", 0.0751, 10, nil},
-		{"shorter", 0.03, 10, []string{"is 62.5 ms shorter than ours: between the two lie the network, what stands in front of it, our own lag (p99 0 s), and requests that others served"}},
-		{"longer", 0.3, 10, []string{"is 150 ms longer than ours"}},
-		{"fewer tokens", 0.09, 5, []string{"fewer tokens than came to us: it may not have served all of them"}},
-		{"more tokens", 0.09, 20, []string{"more tokens than came to us"}},
-		{"both", 0.03, 20, []string{"shorter than ours", "more tokens"}},
+		{"none", 0.09, 0, 10, nil},
+		{"within the bucket", 0.0751, 0, 10, nil},
+		{"just beyond the bucket", 0.03, 0.044, 10, nil}, // which ends at 0.05
+		{"shorter", 0.03, 0, 10, []string{"is 62.5 ms shorter than ours: between the two lie the network, what stands in front of it, our own lag (p99 0 s), and requests that others served"}},
+		{"longer", 0.3, 0, 10, []string{"is 150 ms longer than ours"}},
+		{"fewer tokens", 0.09, 0, 5, []string{"fewer tokens than came to us: it may not have served all of them"}},
+		{"more tokens", 0.09, 0, 20, []string{"more tokens than came to us"}},
+		{"both", 0.03, 0, 20, []string{"shorter than ours", "more tokens"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newScript(anyClaim)
 			s.stack = twoPages
 			m := &meter{}
 			for i, at := 0, 0.0; at <= loadEnd; i, at = i+1, at+0.05 {
-				s.add(of("east", served(at)))
+				x := of("east", served(at))
+				x.Chunks[0].At -= sec(tc.sooner)
+				s.add(x)
 				m.serve(tc.ttft, tc.tokens)
 				if i%5 == 0 {
 					s.read(m.reading(at, "east", nil))
