@@ -217,14 +217,20 @@ func (j *Judge) weighRecovery(t *claimTrack) ruling {
 		r.why = why
 		return r
 	}
-	violated, data, atEnd := t.violations(to-from, bar)
+	violated, good, data, atEnd := t.violations(to-from, bar)
 	r.n = spoke(c.Metric, &t.trio[inRecovery])
-	return r.recovered(c, violated, data, atEnd)
+	if r = r.recovered(c, violated, data, atEnd); r.verdict == results.Held && !c.within().holds(good.Seconds(), c.Within.Seconds()) {
+		r.verdict = results.Undecided
+		r.why = fmt.Sprintf("no request tells of the time from %s to %s after the revert, as none was due", violated.Round(time.Millisecond), good.Round(time.Millisecond))
+	}
+	return r
 }
 
 // violations walks the windows of a recovery of some length: where the last one that violates the
-// condition ends, how many had data, and whether the last of these is a violation.
-func (t *claimTrack) violations(length time.Duration, bar float64) (last time.Duration, data int, atEnd bool) {
+// condition ends, where the first after it that had data begins, how many had data, and whether the last of these is a
+// violation. Between the two it may have recovered: users who wait for the answers of a stack that is down ask it nothing.
+func (t *claimTrack) violations(length time.Duration, bar float64) (last, good time.Duration, data int, atEnd bool) {
+	told := false // since the last violation
 	c := t.claim.Condition
 	for i := range min(int((length+recoveryWindow-1)/recoveryWindow), maxWindows) {
 		w := new(tally)
@@ -242,9 +248,12 @@ func (t *claimTrack) violations(length time.Duration, bar float64) (last time.Du
 		data++
 		if atEnd = !c.Op.holds(x, bar); atEnd {
 			last = end
+		} else if !told {
+			good = start
 		}
+		told = !atEnd
 	}
-	return last, data, atEnd
+	return last, good, data, atEnd
 }
 
 // recovered fills in what the windows came to.

@@ -69,6 +69,21 @@ func TestRecoveryIsTheEndOfTheLastWindowThatViolates(t *testing.T) {
 			want: results.Undecided, why: "no request of the recovery phase tells",
 		},
 		{
+			name: "of users who wait until late for a stack that is down", claim: "recovery(success >= 99%) < 5s",
+			fill: func(s *script) { good(s, 6.1, 9.9) },
+			want: results.Undecided, observed: "0 s", why: "no request tells of the time from 0s to 6s after the revert, as none was due",
+		},
+		{
+			name: "and of such who fail before", claim: "recovery(success >= 99%) < 5s",
+			fill: func(s *script) { bad(s, 0, 1); good(s, 6.1, 9.9) },
+			want: results.Undecided, observed: "2.00 s", why: "no request tells of the time from 2s to 6s",
+		},
+		{
+			name: "who come back in time", claim: "recovery(success >= 99%) < 5s",
+			fill: func(s *script) { bad(s, 0, 1); good(s, 4.1, 9.9) },
+			want: results.Held, observed: "2.00 s",
+		},
+		{
 			name: "of a quantile", claim: "recovery(p90(ttft) < 1s) < 5s",
 			fill: func(s *script) { s.load(from, from+2, 100, late(1.5)); good(s, 2, 9.9) },
 			want: results.Held, observed: "2.00 s",
