@@ -37,7 +37,11 @@ func (c *conn2) read() (err error) {
 		failure, at = c.unsaid, c.clock.Now()
 	}
 	if failure != nil {
-		return &lostError{failure, at, c.goAway}
+		note := c.goAway
+		if !c.settled {
+			note = " (it said nothing of HTTP/2: if the server does not speak that, leave http2 out)"
+		}
+		return &lostError{failure, at, note}
 	}
 	return &brokenError{err.Error()}
 }

@@ -143,6 +143,7 @@ func cutWays2() []way2 {
 		{name: "FIN within a frame", answer: begun(func(s *targetstest.Stream2) { s.Cut("\x00\x00\x40\x00\x01\x00\x00\x00\x01data: {") }), want: results.Reset},
 		{name: "FIN within a frame's head", answer: begun(func(s *targetstest.Stream2) { s.Cut("\x00\x00") }), want: results.Reset},
 		{name: "FIN before a head", answer: (*targetstest.Stream2).FIN, want: results.Reset, error: "before a response"},
+		{name: "FIN before SETTINGS", answer: (*targetstest.Stream2).FIN, how: targetstest.HTTP2{Silent: true}, want: results.Reset, error: "response (it said nothing of HTTP/2: "},
 		{name: "RST before a head", answer: (*targetstest.Stream2).RST, want: results.Reset, error: "was reset"},
 		{name: "FIN after a head", answer: func(s *targetstest.Stream2) { s.Stream(); s.FIN() }, want: results.Reset, error: "inside the response"},
 		{name: "GOAWAY and FIN", answer: begun(func(s *targetstest.Stream2) { s.GoAway(s.ID, http2.ErrCodeEnhanceYourCalm, "too_many_pings"); s.FIN() }), want: results.Reset, error: `GOAWAY ENHANCE_YOUR_CALM: "too_many_pings"`},
