@@ -3,6 +3,7 @@ package attacks
 import (
 	"cmp"
 	"container/heap"
+	"container/list"
 	"fmt"
 	"net/http"
 	"slices"
@@ -33,6 +34,7 @@ type turn struct {
 	fresh   bool           // it goes on a connection of its own that was not there before
 	closed  bool           // of a closed loop: it is due when it is sent
 	conv    *conversation  // that it is a turn of; nil: it stands alone
+	place   *list.Element  // among the requests under way; nil: it is none yet
 }
 
 // An agenda knows which turn is due when. It is vegeta's Pacer, which waits, and

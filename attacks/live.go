@@ -17,7 +17,8 @@ type Live struct {
 	Tokens int64
 	// Lag is how late the last request was sent.
 	Lag time.Duration
-	// Oldest is how long ago the oldest of the requests under way was sent. 0: there is none.
+	// Oldest is how long ago the oldest of the requests under way was sent, but for answers that a slow reader of ours has
+	// begun to read: those take as long as it takes. 0: there is none.
 	Oldest time.Duration
 }
 
@@ -35,6 +36,13 @@ func (l *liveCounts) begin(s *results.Sample) *list.Element {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.underWay.PushBack(s.Sent)
+}
+
+// reads takes a request from those under way, as its slow reader has begun to read the answer. end still wants its place.
+func (l *liveCounts) reads(place *list.Element) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.underWay.Remove(place)
 }
 
 func (l *liveCounts) end(s *results.Sample, place *list.Element) {

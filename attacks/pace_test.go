@@ -149,6 +149,37 @@ func TestAServerFeelsSlowReaders(t *testing.T) {
 }
 
 // A client that gives up its connection after so many requests makes as many as that comes to. Others keep theirs.
+// An answer that a slow reader has begun to read is not one that the server is late with.
+func TestSlowReadersDoNotHang(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		script targetstest.Script
+		oldest time.Duration
+	}{
+		{"reading", targetstest.Script{targetstest.Send(targetstest.StreamHead + targetstest.Token("x")), targetstest.Hang()}, 0},
+		{"without a head", targetstest.Script{targetstest.Hang()}, time.Second - time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := targetstest.NewPipe(t, targetstest.Always(tt.script...))
+				cfg, _ := config(server.URL())
+				cfg.Clients = []attacks.Client{{Deadline: 2 * time.Second, Read: 1000}}
+				a := newAttack(t, cfg)
+				a.SetDial(server.Dial)
+				a.Begin(results.Baseline)
+				wait := run(t, a)
+				time.Sleep(time.Second - time.Millisecond)
+				a.Stop()
+				synctest.Wait()
+				if got := a.Live(); got.Oldest != tt.oldest || got.InFlight != 100 {
+					t.Errorf("Live() = %+v; want 100 under way, the oldest for %s", got, tt.oldest)
+				}
+				wait()
+			})
+		})
+	}
+}
+
 func TestConnectionChurn(t *testing.T) {
 	for _, tt := range []struct{ most, want int }{{0, 1}, {1, 10}, {3, 4}, {10, 1}, {100, 1}} {
 		for _, speaks2 := range []bool{false, true} {

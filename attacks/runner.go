@@ -93,8 +93,8 @@ func (r *runner) serve(turn *turn) *results.Sample {
 	if c := turn.conv; c != nil {
 		s.Conversation, s.Turn = c.first, c.turn
 	}
-	place := r.live.begin(s)
-	defer r.live.end(s, place)
+	turn.place = r.live.begin(s)
+	defer r.live.end(s, turn.place)
 	ctx, cancel := r.patience(turn, client)
 	defer cancel()
 	r.budgets[turn.client].pay(s.Sent)

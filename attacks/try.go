@@ -158,6 +158,9 @@ func (r *runner) requestFor(t *try, turn *turn) (request []byte, ok bool) {
 // ended, nil at the body's proper end.
 func (r *runner) receive(ctx context.Context, t *try, turn *turn, d *door, resp *http.Response, b content, st *stamps) (err error) {
 	t.status, t.header = resp.StatusCode, resp.Header
+	if r.clients[turn.client].Read > 0 {
+		r.live.reads(turn.place)
+	}
 	dialect := d.routes[turn.class].dialect
 	switch {
 	case resp.StatusCode/100 != 2:
