@@ -148,7 +148,6 @@ func TestAServerFeelsSlowReaders(t *testing.T) {
 	}
 }
 
-// A client that gives up its connection after so many requests makes as many as that comes to. Others keep theirs.
 // An answer that a slow reader has begun to read is not one that the server is late with.
 func TestSlowReadersDoNotHang(t *testing.T) {
 	for _, tt := range []struct {
@@ -180,6 +179,7 @@ func TestSlowReadersDoNotHang(t *testing.T) {
 	}
 }
 
+// A client that gives up its connection after so many requests makes as many as that comes to. Others keep theirs.
 func TestConnectionChurn(t *testing.T) {
 	for _, tt := range []struct{ most, want int }{{0, 1}, {1, 10}, {3, 4}, {10, 1}, {100, 1}} {
 		for _, speaks2 := range []bool{false, true} {

@@ -49,6 +49,7 @@ func (c *checker) check() {
 	if len(c.problems) == 0 && !c.plan.Attack.None {
 		c.enough()
 		c.ratios()
+		c.slowReaders()
 	}
 	if len(c.problems) == 0 {
 		c.breaches()

@@ -56,6 +56,37 @@ hypotheses: ['success{model="CLAIM"} >= 99% during baseline']
 	}
 }
 
+// A claim about the times of all clients is also about those who read slowly.
+func TestLoadWarnsOfSlowReaders(t *testing.T) {
+	const mixed = `experiment: mixed
+stack: {reference: {}}
+slo: {ttft: 1s}
+attack:
+  profile: {constant: {rate: 500/s}}
+  clients: [{tier: paid, tenant: a}, {tier: batch, tenant: a, read: 2KB/s}]
+phases: {warmup: 0s, baseline: 10s, fault: 10s, recovery: 10s}
+hypotheses: ['CLAIM']
+`
+	const warning = "slow readers of attack.clients[1], whose times are of their own reading: select the others by a label, as in "
+	for claim, want := range map[string]string{
+		`p99(ttft) < 1s during fault`:                       warning + `ttft{tier="paid"}`,
+		`p99(itl{tenant="a"}) < 1s during fault`:            warning + `itl{tier="paid"}`,
+		`goodput >= 80% of baseline during fault`:           warning,
+		`recovery(p50(e2e) < 2s) < 5s`:                      warning,
+		`p99(ttft{tier="paid"}) < 1s during fault`:          "",
+		`p50(ttft{tier="batch"}) < 1s during fault`:         "",
+		`worst(tier, p50(ttft)) < 1s during fault`:          "",
+		`success >= 90% during fault`:                       "",
+		`p50(lag) < 1s during fault`:                        "",
+		`tokens_per_second >= 80% of baseline during fault`: "",
+	} {
+		warnings := load(t, strings.Replace(mixed, "CLAIM", claim, 1)).Warnings
+		if len(warnings) > 0 != (want != "") || want != "" && !strings.Contains(warnings[0].Text, want) {
+			t.Errorf("Load with %s warns %v; want %q", claim, warnings, want)
+		}
+	}
+}
+
 // Clients of a plan find the stack's other endpoints by their names, and samples say which one served.
 func TestRunnerLetsClientsFailOver(t *testing.T) {
 	t.Parallel()

@@ -1,8 +1,11 @@
 package experiments
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/failwhale/failwhale/results"
@@ -61,6 +64,42 @@ func (c *checker) ratios() {
 			}
 		}
 	}
+}
+
+// slowReaders warns of claims about times of clients of whom some read slowly: the times of those are of their own making.
+func (c *checker) slowReaders() {
+	for i, h := range c.plan.Hypotheses {
+		m := h.Metric
+		timed := m.class() == distributionClass && m.Name != "lag" || m.Name == "stalled" || m.Name == "goodput"
+		if !timed || m.Server() || slices.Contains(clientLabels(), h.Worst) {
+			continue
+		}
+		slow, other := c.slowAmong(m.Labels)
+		if slow >= 0 && other >= 0 {
+			c.warn(fmt.Sprintf("hypotheses[%d]", i), "it is also about the slow readers of attack.clients[%d], whose times are of their own reading: select the others by a label, as in %s{tier=%q}",
+				slow, m.Name, cmp.Or(c.plan.Attack.Clients[other].Tier, "fast"))
+		}
+	}
+}
+
+// clientLabels are those that tell clients apart.
+func clientLabels() []string { return []string{"tier", "tenant", "home"} }
+
+// slowAmong finds a slow reader and one who is none among the clients that labels select; -1: there is none.
+func (c *checker) slowAmong(labels results.Labels) (slow, other int) {
+	slow, other = -1, -1
+	about := maps.Clone(labels)
+	maps.DeleteFunc(about, func(name, _ string) bool { return !slices.Contains(clientLabels(), name) })
+	for i, client := range c.plan.Attack.Clients {
+		switch {
+		case !results.Labels{"tier": client.Tier, "tenant": client.Tenant, "home": client.Home}.Match(about):
+		case client.Read > 0:
+			slow = i
+		default:
+			other = i
+		}
+	}
+	return slow, other
 }
 
 // budget warns of a load that is more than it.
