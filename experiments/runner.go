@@ -105,7 +105,7 @@ func (r *Runner) execute(ctx context.Context) (begun bool, err error) {
 		err = log.Sync() // from its first moment on the run can be judged, however it ends
 	}
 	if err != nil {
-		return false, err
+		return false, errors.Join(err, os.Remove(r.Dir.Log())) // which would be that of a run, and have nothing in it
 	}
 	x.reaper = reaper
 	return true, x.play(ctx, x.script)

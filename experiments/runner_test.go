@@ -401,3 +401,17 @@ hypotheses: [success >= 1% during fault]
 `, nil)
 	t.Error(err)
 }
+
+// A run that never began leaves no log: that of nothing would be one that its writer was torn from.
+func TestRunnerThatCannotBeginLeavesNoLog(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.attack = "clients: [{key: '${NO_SUCH_VARIABLE}'}]"
+	rep, err := b.run(t.Context(), t, shortPhases+"hypotheses: [success >= 90% during fault]\n", nil)
+	if rep != nil || !errors.Is(err, experiments.ErrSetup) {
+		t.Errorf("Run() = %+v, %v; want no report, and ErrSetup", rep, err)
+	}
+	if logs, err := filepath.Glob(filepath.Join(b.dir, "runs", "*", filepath.Base(results.RunDir("").Log()))); err != nil || len(logs) > 0 {
+		t.Errorf("Run() left %v, %v; want no log", logs, err)
+	}
+}
