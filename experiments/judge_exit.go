@@ -121,7 +121,7 @@ func (j *Judge) conclude(r *results.Report) {
 	}
 	r.Why = reasons[r.Exit]
 	if r.Exit == results.ExitHeld {
-		r.Why = heldWhy(r.Findings, len(j.claims))
+		r.Why = heldWhy(r.Findings, len(j.claims), len(j.plan.Faults) == 0 && !j.loadAlone())
 	}
 }
 
@@ -219,13 +219,16 @@ func (j *Judge) undecidedWhy(r *results.Report) string {
 	}
 }
 
-func heldWhy(all []results.Finding, hypotheses int) string {
+func heldWhy(all []results.Finding, hypotheses int, faultless bool) string {
 	why := "the hypothesis held"
 	if hypotheses > 1 {
 		why = fmt.Sprintf("all %d hypotheses held", hypotheses)
 	}
 	if len(all) > hypotheses {
 		why += ", and no guard was breached"
+	}
+	if faultless {
+		why += "; the plan has no faults"
 	}
 	return why
 }

@@ -1,6 +1,7 @@
 package experiments_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -285,5 +286,16 @@ func TestReachedCountsThePhasesOwnSamples(t *testing.T) {
 	}
 	if judge.Reached(results.Fault) {
 		t.Errorf("Reached(fault) = true; want false: its length is fixed")
+	}
+}
+
+// A plan may have no faults, as one that lost them has: what holds says so.
+func TestAPlanWithoutFaultsSaysSo(t *testing.T) {
+	s := newScript("hypotheses: [success >= 99% during fault]\n")
+	s.plan = strings.Replace(s.plan, "faults: [region.kill: {id: f, region: east}]\n", "", 1)
+	s.events = slices.DeleteFunc(s.events, func(e results.Event) bool { return e.Fault != "" })
+	s.steady(100)
+	if rep := s.judge(t); rep.Verdict != results.Held || rep.Why != "the hypothesis held; the plan has no faults" {
+		t.Errorf("verdict %s, %q; want held, and that there were no faults", rep.Verdict, rep.Why)
 	}
 }
