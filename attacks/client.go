@@ -218,7 +218,7 @@ type Share float64
 func (s *Share) UnmarshalText(text []byte) error {
 	number, isPercent := strings.CutSuffix(strings.TrimSpace(string(text)), "%")
 	if !isPercent {
-		return fmt.Errorf("share %q is no percentage: write 50%%", text)
+		return fmt.Errorf("share %q is no percentage: write %s", text, percentage(number))
 	}
 	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil || !(n > 0 && n <= 100) {
@@ -226,6 +226,18 @@ func (s *Share) UnmarshalText(text []byte) error {
 	}
 	*s = Share(n / 100)
 	return nil
+}
+
+// percentage is what was most likely meant by a number without a percent sign: of 0.1 it is 10%, of 20 it is 20%.
+func percentage(number string) string {
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	switch {
+	case err == nil && n > 0 && n <= 1:
+		return Share(n).String()
+	case err == nil && n > 1 && n <= 100:
+		return Share(n / 100).String()
+	}
+	return "50%"
 }
 
 // MarshalText writes what UnmarshalText reads.
@@ -240,8 +252,11 @@ type Jitter float64
 // UnmarshalText reads "25%"; 0% is none.
 func (j *Jitter) UnmarshalText(text []byte) error {
 	number, isPercent := strings.CutSuffix(strings.TrimSpace(string(text)), "%")
+	if !isPercent {
+		return fmt.Errorf("jitter %q is no percentage: write %s", text, percentage(number))
+	}
 	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if !isPercent || err != nil || !(n >= 0 && n <= 100) {
+	if err != nil || !(n >= 0 && n <= 100) {
 		return fmt.Errorf("jitter %q is not between 0%% and 100%%: write 25%%", text)
 	}
 	*j = Jitter(n / 100)

@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -17,7 +18,7 @@ func (r *Rate) UnmarshalText(text []byte) error {
 	number, unit, found := strings.Cut(strings.TrimSpace(string(text)), "/")
 	seconds, known := map[string]float64{"s": 1, "m": 60, "min": 60, "h": 3600}[strings.TrimSpace(unit)]
 	if !found || !known {
-		return fmt.Errorf("rate %q has no unit: write %s/s, or a number with /s, /m or /h", text, orExample(number, "100"))
+		return fmt.Errorf("rate %q has no unit: write %s/s, or a number with /s, /m or /h", text, orExample(leading.FindString(number), "100"))
 	}
 	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil {
@@ -29,6 +30,9 @@ func (r *Rate) UnmarshalText(text []byte) error {
 	}
 	return fmt.Errorf("rate %q is not between 0 and %g/s: write 100/s", text, float64(maxRate))
 }
+
+// leading is the number that a text begins with, as 10 in 10rps.
+var leading = regexp.MustCompile(`^\s*[0-9]+(\.[0-9]+)?`)
 
 // MarshalText writes what UnmarshalText reads.
 func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }

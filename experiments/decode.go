@@ -109,6 +109,7 @@ func emptyDocument(n *yaml.Node) bool {
 // lines count from 0. It gives none where that is 0, and none for an anchor.
 var (
 	zeroBased     = regexp.MustCompile(`^did not find expected (?:node content|key|<|'-' indicator|',' or)|^found undefined tag handle`)
+	tabbed        = regexp.MustCompile(`^ *\t`)
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
@@ -128,6 +129,9 @@ func (d *decoder) syntax(text []byte, err error) {
 			line = 1 + bytes.Count(text[:at[0]], []byte("\n"))
 		}
 		message = fmt.Sprintf("alias *%s has no anchor &%s before it", a[1], a[1])
+	}
+	if rows := bytes.Split(text, []byte("\n")); line <= len(rows) && tabbed.Match(rows[line-1]) {
+		message += "; its line is indented with a tab, and YAML takes spaces alone"
 	}
 	d.problems = append(d.problems, Problem{File: d.file, Line: line, Text: "is not YAML: " + message})
 }
@@ -251,7 +255,7 @@ func (d *decoder) validate(n *yaml.Node, path string, v reflect.Value) {
 
 // place notes err about a value of type t at n, or at the key that err's text starts with.
 func (d *decoder) place(n *yaml.Node, path string, t reflect.Type, err error) {
-	text := withSuggestion(err.Error())
+	text := WithSuggestion(err.Error())
 	key, _, _ := strings.Cut(text, " ")
 	key = strings.TrimSuffix(key, ":")
 	if t.Kind() == reflect.Struct && fieldOf(t, key) != nil {

@@ -38,7 +38,7 @@ func (d *decoder) text(n *yaml.Node, path string, u encoding.TextUnmarshaler) {
 	if err == nil {
 		return
 	}
-	d.problem(n, path, "%s", withSuggestion(err.Error()))
+	d.problem(n, path, "%s", WithSuggestion(err.Error()))
 	if c, ok := errors.AsType[columned](err); ok && n.Anchor == "" && n.Style&(yaml.LiteralStyle|yaml.FoldedStyle|yaml.TaggedStyle) == 0 {
 		p := &d.problems[len(d.problems)-1]
 		p.Column += c.Column() - 1

@@ -203,7 +203,7 @@ func (p *Plan) overrideResilience(value string) error {
 	}
 	reference := *p.Stack.Reference
 	if err := reference.Resilience.UnmarshalText([]byte(value)); err != nil {
-		return errors.New(withSuggestion(err.Error()))
+		return errors.New(WithSuggestion(err.Error()))
 	}
 	p.Stack.Reference = &reference
 	return nil

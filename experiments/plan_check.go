@@ -50,6 +50,7 @@ func (c *checker) check() {
 		c.enough()
 		c.ratios()
 		c.slowReaders()
+		c.onePiece()
 	}
 	if len(c.problems) == 0 {
 		c.breaches()

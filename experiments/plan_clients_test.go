@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/failwhale/failwhale/results"
 )
 
@@ -111,5 +113,36 @@ hypotheses: [success >= 90% during fault]
 	}
 	if by["server"] == 0 || by["backup"] == 0 {
 		t.Errorf("requests by endpoint = %v; want some of server and some of backup", by)
+	}
+}
+
+// What waits for a first token waits in vain where all answers come in one piece.
+func TestLoadWarnsOfAnswersInOnePiece(t *testing.T) {
+	const pieces = `experiment: pieces
+stack: {endpoints: {a: {url: "http://127.0.0.1:1"}}}
+attack:
+  profile: {constant: {rate: 500/s}}
+  workload: WORKLOAD
+  clients: [{tier: a, first_token: 1s}, {tier: b, cancel: {after_tokens: 3}}, {tier: c, cancel: {after: 1s}}]
+phases: {warmup: 0s, baseline: 20s, fault: 20s, recovery: 20s}
+hypotheses: ['p99(ttft{feature="embeddings"}) < 1s during fault', 'p99(ttft{tier="a"}) < 1s during fault', 'p99(e2e) < 1s during fault']
+`
+	for workload, want := range map[string][]string{
+		"[{preset: embeddings, feature: embeddings}]": {"attack.clients[0].first_token", "attack.clients[1].cancel.after_tokens", "hypotheses[0]", "hypotheses[1]"},
+		"[{preset: embeddings, feature: embeddings}, {feature: x, dialect: openai-images, body: {}}]": {
+			"attack.clients[0].first_token", "attack.clients[1].cancel.after_tokens", "hypotheses[0]", "hypotheses[1]",
+		},
+		"[{preset: chat, feature: embeddings}]":             nil,
+		"[chat, {preset: embeddings, feature: embeddings}]": {"hypotheses[0]"},
+	} {
+		var got []string
+		for _, w := range load(t, strings.Replace(pieces, "WORKLOAD", workload, 1)).Warnings {
+			if strings.Contains(w.Text, "one piece") {
+				got = append(got, w.Path)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Load with workload %s warns of others (-want +got):\n%s", workload, diff)
+		}
 	}
 }

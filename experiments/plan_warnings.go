@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/failwhale/failwhale/results"
+	"github.com/failwhale/failwhale/targets"
 )
 
 // enough warns of claims that the plan's own load cannot decide.
@@ -80,6 +81,41 @@ func (c *checker) slowReaders() {
 				slow, m.Name, cmp.Or(c.plan.Attack.Clients[other].Tier, "fast"))
 		}
 	}
+}
+
+// onePiece warns of what waits for a first token where no answer has one: they come in one piece.
+func (c *checker) onePiece() {
+	if c.inOnePiece(nil) {
+		for i, client := range c.plan.Attack.Clients {
+			path := fmt.Sprintf("attack.clients[%d]", i)
+			if client.FirstToken > 0 {
+				c.warn(path+".first_token", "never passes: all answers come in one piece, without a first token; write deadline")
+			}
+			if client.Cancel != nil && client.Cancel.AfterTokens > 0 {
+				c.warn(path+".cancel.after_tokens", "nobody will leave: all answers come in one piece, without tokens to count; write after: 100ms")
+			}
+		}
+	}
+	for i, h := range c.plan.Hypotheses {
+		if m := h.Metric; slices.Contains([]string{"ttft", "itl", "tpot"}, m.Name) && c.inOnePiece(m.Labels) {
+			c.warn(fmt.Sprintf("hypotheses[%d]", i), "stays undecided: the answers that it selects come in one piece, and have no %s; claim e2e", m.Name)
+		}
+	}
+}
+
+// inOnePiece reports whether all answers come in one piece to requests of the feature that labels select; nil: of any.
+func (c *checker) inOnePiece(labels results.Labels) bool {
+	features := c.plan.Attack.Workload.Features()
+	for i, name := range c.plan.Attack.Workload.Dialects() {
+		if feature, asked := labels["feature"]; asked && feature != features[i] {
+			continue
+		}
+		d, err := targets.DialectNamed(cmp.Or(name, c.plan.Stack.Endpoints[c.front()].Dialect))
+		if err != nil || d.Framing() != targets.Whole {
+			return false
+		}
+	}
+	return true
 }
 
 // clientLabels are those that tell clients apart.

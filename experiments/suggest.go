@@ -15,8 +15,8 @@ func DidYouMean(word string, candidates []string) string {
 	return ""
 }
 
-// closest returns the candidate that differs least from word, and "" if even
-// that differs in more than a third of its letters. Case, - and _ do not count.
+// closest returns the candidate that differs least from word, and "" if even that differs in more than a third of its
+// letters and is no longer form of it, as retries is of retry. Case, - and _ do not count.
 func closest(word string, candidates []string) string {
 	best, least := "", 0
 	a := []rune(fold(word))
@@ -25,7 +25,10 @@ func closest(word string, candidates []string) string {
 	}
 	for _, c := range candidates {
 		b := []rune(fold(c))
-		if d := edits(a, b); d <= max(1, max(len(a), len(b))/3) && d < len(b) && (best == "" || d < least) {
+		d := edits(a, b)
+		near := d <= max(1, max(len(a), len(b))/3) && d < len(b)
+		longer := len(a) > 3 && len(b) > len(a) && slices.Equal(b[:len(a)-1], a[:len(a)-1])
+		if (near || longer) && (best == "" || d < least) {
 			best, least = c, d
 		}
 	}
@@ -63,8 +66,9 @@ func edits(a, b []rune) int {
 // enumText matches how this module's errors name the values that they allow.
 var enumText = regexp.MustCompile(`^[^"]*"([^"]*)" isn't one of \[([^\]]*)\]`)
 
-// withSuggestion adds "did you mean" to the text of an error that lists what is allowed.
-func withSuggestion(text string) string {
+// WithSuggestion adds "; did you mean …?" to the text of an error that lists what is allowed, where something listed
+// is close. Any other text it returns as it is.
+func WithSuggestion(text string) string {
 	m := enumText.FindStringSubmatch(text)
 	if m == nil {
 		return text

@@ -58,7 +58,7 @@ func attackConfig(c *cli.Context) (attacks.Config, error) {
 	errs = append(errs, err)
 	cfg.Clients = []attacks.Client{client}
 	if _, err = targets.DialectNamed(c.String("dialect")); err != nil {
-		errs = append(errs, fmt.Errorf("--dialect: %w", err))
+		errs = append(errs, errors.New("--dialect: "+experiments.WithSuggestion(err.Error())))
 	}
 	cfg.Endpoint = targets.Endpoint{
 		URL: c.Args().First(), CA: c.String("ca"), Model: c.String("model"), Dialect: c.String("dialect"), Headers: map[string]string{},

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"github.com/failwhale/failwhale/experiments"
 	"github.com/failwhale/failwhale/results"
 )
 
@@ -159,8 +160,12 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 		return ours
 	}
 	if name, ok := strings.CutPrefix(err.Error(), undefinedFlag); ok {
-		if s := cli.SuggestFlag(c.Command.Flags, name, false); s != "" {
-			return usage("%w; did you mean %s?", err, s)
+		var names []string
+		for _, f := range c.Command.Flags {
+			names = append(names, "--"+f.Names()[0])
+		}
+		if hint := experiments.DidYouMean("--"+name, names); hint != "" {
+			return usage("%w%s", err, hint)
 		}
 	}
 	return usage("%w; see --help", err)
