@@ -22,7 +22,7 @@ type conversation struct {
 	turn    int               // the place of the turn under way, from 1
 	turns   int               // how many there are
 	history []targets.Message // which each turn carries: the system prompt, and what was asked and answered
-	asked   targets.Message   // by the turn under way
+	asked   []targets.Message // by the turn under way: a user's words, or what the tools that were called gave back
 }
 
 // newConversation is that of a first turn; nil: the class has none.
@@ -42,19 +42,41 @@ func (c *conversation) goesOn() bool { return c != nil && c.turn < c.turns }
 func (c *conversation) begin(said []targets.Message) {
 	if c != nil {
 		last := len(said) - 1
-		c.history, c.asked = slices.Clip(said[:last]), said[last]
+		c.history, c.asked = slices.Clip(said[:last]), said[last:]
 	}
 }
 
 // hear adds a turn that has ended to the history, if there is an answer to it: a whole one, or as much of it as a
-// client saw who then left by plan, which a chat goes on with. Of one without text, its calls of tools are the answer, as
-// text: what a turn adds to the context counts, and not every dialect has a place for what a tool gave back.
+// client saw who then left by plan, which a chat goes on with. Calls of tools that were cut short, or are none that a
+// server would take back, are left out; where they are all there is they stand as text: what a turn adds to the
+// context counts.
 func (c *conversation) hear(t *try) {
 	if c == nil || t.in == nil || t.in.said == nil || t.outcome != results.Complete && (t.outcome != results.Cancelled || t.left == "") {
 		return
 	}
-	if text := cmp.Or(t.in.said.String(), t.in.called.String()); text != "" {
-		c.history = append(c.history, c.asked, targets.Message{Role: "assistant", Content: text})
+	answer := targets.Message{Role: "assistant", Content: t.in.said.String(), Calls: t.in.calls.sound(c.turn)}
+	if len(answer.Calls) == 0 {
+		answer.Content = cmp.Or(answer.Content, t.in.calls.String())
+	}
+	if answer.Content != "" || len(answer.Calls) > 0 {
+		c.history = append(append(c.history, c.asked...), answer)
+	}
+}
+
+// toolText is what the tools but the first give back.
+const toolText = "Done."
+
+// ask makes text what the turn under way says: the user, or the first of the tools that the last answer called, of
+// each of which servers want a result.
+func (c *conversation) ask(text string) {
+	c.asked = nil
+	last := &c.history[len(c.history)-1]
+	for i := range last.Calls {
+		c.asked = append(c.asked, targets.Message{Role: "tool", Content: text, Of: &last.Calls[i]})
+		text = toolText
+	}
+	if c.asked == nil {
+		c.asked = []targets.Message{{Role: "user", Content: text}}
 	}
 }
 
@@ -69,8 +91,8 @@ func (a *Attack) followUp(before *turn, ended *results.Sample) (*turn, error) {
 		index: a.agenda.number(), client: j.client, class: j.kind, seed: j.seed, nonce: before.nonce, user: before.user,
 		closed: before.closed, ask: before.ask, conv: c,
 	}
-	c.asked = targets.Message{Role: "user", Content: a.ask("", j, a.reader(t), j.prompt*charsPerToken)}
-	t.ask.MaxTokens, t.ask.Messages = j.output, append(slices.Clip(c.history), c.asked)
+	c.ask(a.ask("", j, a.reader(t), j.prompt*charsPerToken))
+	t.ask.MaxTokens, t.ask.Messages = j.output, append(slices.Clip(c.history), c.asked...)
 	think := j.class.Turns.Think.draw(rand.New(rand.NewPCG(j.seed, thinkStream)))
 	t.due = ended.Done + think
 	if t.closed && ended.Outcome != results.Complete {

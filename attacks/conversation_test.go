@@ -58,7 +58,7 @@ func (c *chats) handle(r targetstest.Request) targetstest.Script {
 		c.all[nonce] = one
 	}
 	question := said[len(said)-1]
-	if want := append(slices.Clone(one.history), question); !slices.Equal(said, want) || question.Role != "user" || said[0].Role != "system" {
+	if want := append(slices.Clone(one.history), question); !gocmp.Equal(said, want) || question.Role != "user" || said[0].Role != "system" {
 		c.t.Errorf("turn %d of %s carries another history:\n%s", len(one.turns)+1, nonce, gocmp.Diff(want, said))
 	}
 	script, heard := c.answer(nonce, len(one.turns))
@@ -212,7 +212,7 @@ func TestConversationsGoOnWithHalfAnAnswer(t *testing.T) {
 	}
 }
 
-// What is carried on is what was said, or else the calls of tools; reasoning is not.
+// What is carried on is what was said, or else the calls of tools that were cut short; reasoning is not.
 func TestConversationsCarryWhatWasSaid(t *testing.T) {
 	reasoned := func(field, value, text string) targetstest.Script {
 		return targetstest.Script{targetstest.Send(targetstest.StreamHead +
@@ -224,7 +224,7 @@ func TestConversationsCarryWhatWasSaid(t *testing.T) {
 			if n == 0 {
 				return reasoned("reasoning_content", `"hm, well"`, targetstest.Token("yes it is")), "yes it is"
 			}
-			return reasoned("tool_calls", `[{"index":0,"function":{"name":"look","arguments":"{}"}}]`, ""), "look{}"
+			return reasoned("tool_calls", `[{"index":0,"function":{"name":"look","arguments":"{\"at"}}]`, ""), `look{"at`
 		})
 		server := targetstest.NewPipe(t, c.handle)
 		cfg, sink := config(server.URL())

@@ -63,8 +63,10 @@
 //
 // A request of a class with turns is the first of a conversation. When a turn has ended, its
 // goroutine writes the next one, which is due when its user has thought: at Done and the time that
-// was drawn. It carries the system prompt, what was asked and what the server really answered (its
-// text alone, or its calls of tools where it has none; no reasoning), up to 1 MiB an answer. The agenda keeps such turns in a
+// was drawn. It carries the system prompt, what was asked and what the server really answered (its text and its calls
+// of tools; no reasoning), up to 1 MiB an answer of each. After calls the next turn is what the tools gave back, for as
+// long as the model calls them, as an agent does; a call that was cut short is carried on as text, for some servers refuse
+// a history in which arguments are no JSON, and with it all turns to come. The agenda keeps such turns in a
 // heap beside the plans of the phases, and releases what is due first; only a user who does not think at all
 // has a next turn that is written after it is due. They live on from phase to phase, and are of the one
 // that is on when they are due; the end of the load drops those that are still to come. How many turns there are,

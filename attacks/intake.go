@@ -38,7 +38,7 @@ type intake struct {
 	lastRead int              // the socket read of the last chunk
 	text     []byte           // all of it, if there is a counter and it is not too much
 	said     *strings.Builder // the answer without its reasoning and its calls. Nil: it is not needed
-	called   strings.Builder  // its calls of tools, where said is needed
+	calls    calls            // of tools, where said is needed
 	finish   string
 	done     bool
 
@@ -130,6 +130,11 @@ func (in *intake) event(e *targets.Event) error {
 // take adds what an event brought.
 func (in *intake) take(d *targets.Delta) {
 	in.believe(d)
+	if in.said != nil {
+		for i := range d.Calls {
+			in.calls.add(&d.Calls[i])
+		}
+	}
 	if n := len(d.Text) + len(d.Reasoning) + len(d.Tool); n > 0 {
 		if in.escaped == nil && (mayEscape(d.Text) || mayEscape(d.Reasoning) || mayEscape(d.Tool)) {
 			in.unescape()
@@ -168,7 +173,7 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 	in.counted += tokens
 	if len(d.Text) > 0 {
 		in.textBytes += len(d.Text)
-		in.keep(in.said, d.Text)
+		in.keep(d.Text)
 		in.inText.find(d.Text, in.guard.nonces.prefix, in.guard.found)
 	}
 	if len(d.Reasoning) > 0 {
@@ -177,7 +182,6 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 	}
 	if len(d.Tool) > 0 {
 		in.toolBytes += len(d.Tool)
-		in.keep(&in.called, d.Tool)
 		in.inTool.find(d.Tool, in.guard.nonces.prefix, in.guard.found)
 	}
 	if e := in.escaped; e != nil {
@@ -194,8 +198,8 @@ func (in *intake) chunk(d *targets.Delta, n int) {
 }
 
 // keep keeps a part of the answer, up to maxKept, if anybody needs it.
-func (in *intake) keep(kept *strings.Builder, text []byte) {
+func (in *intake) keep(text []byte) {
 	if in.said != nil {
-		kept.Write(text[:min(len(text), maxKept-kept.Len())])
+		in.said.Write(text[:min(len(text), maxKept-in.said.Len())])
 	}
 }

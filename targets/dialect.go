@@ -103,8 +103,12 @@ type Request struct {
 
 // A Message is one turn of a conversation.
 type Message struct {
-	Role    string `json:"role"` // system, user or assistant
+	Role    string `json:"role"` // system, user, assistant, or tool where it has Of
 	Content string `json:"content"`
+	// Calls are what an assistant's message calls beside what it says. Optional. A dialect without tools leaves them out.
+	Calls []Call `json:"-"`
+	// Of is the call whose result the message is. Optional.
+	Of *Call `json:"-"`
 }
 
 // A Delta is what one event adds to an answer. Its zero value adds nothing.
@@ -113,6 +117,8 @@ type Delta struct {
 	Role bool
 	// Text, Reasoning and Tool (names and arguments of tool calls) as decoded text, not JSON.
 	Text, Reasoning, Tool []byte
+	// Calls are the same pieces of tool calls apart, with their ids. What is not for the client to answer is none.
+	Calls []CallPart
 	// Finish is why the answer ended, in OpenAI's words where the dialect has its own for the same
 	// (stop, length, tool_calls, content_filter), so that samples of two dialects compare.
 	Finish string

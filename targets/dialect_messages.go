@@ -20,17 +20,17 @@ func (AnthropicMessages) Name() string { return "anthropic-messages" }
 // a field of their own here, where they stand with a blank line between two.
 func (AnthropicMessages) Encode(p Prompt) (Request, error) {
 	var system []string
-	turns := make([]Message, 0, len(p.Messages))
+	turns := Prompt{Messages: make([]Message, 0, len(p.Messages))}
 	for _, m := range p.Messages {
 		if m.Role == "system" {
 			system = append(system, m.Content)
 			continue
 		}
-		turns = append(turns, m)
+		turns.Messages = append(turns.Messages, m)
 	}
 	ask := map[string]any{
 		"model":      p.Model,
-		"messages":   turns,
+		"messages":   turns.write(messageCalls),
 		"max_tokens": p.MaxTokens,
 		"stream":     true,
 	}
@@ -75,6 +75,7 @@ type messageDecoder struct{ usage messageUsage }
 // A messageJSON has the fields of all events that matter here, unread. message_start's message is errorJSON's.
 type messageJSON struct {
 	errorJSON
+	Place callPlace       `json:"index"`
 	Block json.RawMessage `json:"content_block"`
 	Delta json.RawMessage `json:"delta"`
 	Usage json.RawMessage `json:"usage"`
@@ -113,9 +114,9 @@ func (d *messageDecoder) add(kind string, m *messageJSON, out *Delta) error {
 		}
 		d.usage = start.Usage
 	case "content_block_start":
-		return addBlock(m.Block, out)
+		return addBlock(m.Place, m.Block, out)
 	case "content_block_delta":
-		return addBlock(m.Delta, out)
+		return addBlock(m.Place, m.Delta, out)
 	case "message_delta":
 		return d.end(m, out)
 	case "message_stop":
@@ -125,6 +126,8 @@ func (d *messageDecoder) add(kind string, m *messageJSON, out *Delta) error {
 }
 
 type blockJSON struct {
+	Kind     string `json:"type"`
+	ID       callID `json:"id"` // of a call
 	Text     string `json:"text"`
 	Thinking string `json:"thinking"`
 	Name     string `json:"name"`         // of a tool
@@ -132,14 +135,17 @@ type blockJSON struct {
 }
 
 // addBlock adds a piece of a block, or what a block begins with. A signature brings nothing, nor
-// do citations and reasoning that is encrypted: they are no tokens.
-func addBlock(block json.RawMessage, out *Delta) error {
+// do citations and reasoning that is encrypted: they are no tokens. A tool that the server runs itself has blocks of another type.
+func addBlock(at callPlace, block json.RawMessage, out *Delta) error {
 	var b blockJSON
 	if err := json.Unmarshal(block, &b); err != nil {
 		return err
 	}
 	out.Role = true
 	out.Text, out.Reasoning, out.Tool = []byte(b.Text), []byte(b.Thinking), []byte(b.Name+b.Input)
+	if b.Kind == "tool_use" || b.Kind == "input_json_delta" {
+		out.Calls = []CallPart{{int(at), Call{string(b.ID), b.Name, b.Input}}}
+	}
 	return nil
 }
 

@@ -20,7 +20,7 @@ func (OllamaChat) Encode(p Prompt) (Request, error) {
 	p.warm(options)
 	ask := map[string]any{
 		"model":    p.Model,
-		"messages": p.Messages,
+		"messages": p.write(ollamaCalls),
 		"stream":   true,
 		"options":  options,
 	}
@@ -48,6 +48,7 @@ type ollamaJSON struct {
 		Content   string `json:"content"`
 		Thinking  string `json:"thinking"`
 		ToolCalls []struct {
+			ID       callID `json:"id"`
 			Function struct {
 				Name      string          `json:"name"`
 				Arguments json.RawMessage `json:"arguments"` // an object, whole
@@ -79,7 +80,7 @@ func decodeOllama(e *Event, out *Delta) error {
 		out.Role = true
 		out.Text, out.Reasoning = []byte(m.Content), []byte(m.Thinking)
 		for _, t := range m.ToolCalls {
-			out.Tool = append(append(out.Tool, t.Function.Name...), t.Function.Arguments...)
+			out.call(-1, Call{string(t.ID), t.Function.Name, string(t.Function.Arguments)})
 		}
 	}
 	if !c.Done {

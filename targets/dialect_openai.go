@@ -23,7 +23,7 @@ func (OpenAIChat) Name() string { return "openai-chat" }
 func (OpenAIChat) Encode(p Prompt) (Request, error) {
 	ask := map[string]any{
 		"model":          p.Model,
-		"messages":       p.Messages,
+		"messages":       p.write(chatCalls),
 		"max_tokens":     p.MaxTokens,
 		"stream":         true,
 		"stream_options": map[string]any{"include_usage": true},
@@ -95,7 +95,9 @@ type choiceJSON struct {
 		// ReasoningContent is what older vLLM, SGLang and DeepSeek call it.
 		ReasoningContent parts `json:"reasoning_content"`
 		ToolCalls        []struct {
-			Function callJSON `json:"function"`
+			Index    callPlace `json:"index"`
+			ID       callID    `json:"id"`
+			Function callJSON  `json:"function"`
 		} `json:"tool_calls"`
 		FunctionCall callJSON `json:"function_call"`
 	} `json:"delta"`
@@ -118,10 +120,18 @@ func (c *choiceJSON) add(out *Delta) {
 		out.Reasoning = append(out.Reasoning, d.ReasoningContent...)
 	}
 	for _, t := range d.ToolCalls {
-		out.Tool = append(append(out.Tool, t.Function.Name...), t.Function.Arguments...)
+		out.call(int(t.Index), Call{string(t.ID), t.Function.Name, t.Function.Arguments})
 	}
-	out.Tool = append(append(out.Tool, d.FunctionCall.Name...), d.FunctionCall.Arguments...)
+	if old := d.FunctionCall; old != (callJSON{}) {
+		out.call(0, Call{Name: old.Name, Arguments: old.Arguments})
+	}
 	out.finish(c.FinishReason, c.Error)
+}
+
+// call adds a piece of a call of a tool.
+func (d *Delta) call(place int, piece Call) {
+	d.Tool = append(append(d.Tool, piece.Name...), piece.Arguments...)
+	d.Calls = append(d.Calls, CallPart{place, piece})
 }
 
 // finish adds a choice's end, if reason is one.

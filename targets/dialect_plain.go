@@ -126,7 +126,7 @@ func (p *plainChunk) learn(e *Event, d *Delta, number int, full decodeFunc) bool
 		text = d.Reasoning
 	}
 	if !d.Role || len(text) == 0 || len(e.Data) > maxPlainChunk || bytes.ContainsAny(e.Data, "\r\n") ||
-		(reasoning && len(d.Text) > 0) || len(d.Tool) > 0 || d.Finish != "" || d.Usage != nil || d.Done || d.Err != "" {
+		(reasoning && len(d.Text) > 0) || len(d.Tool) > 0 || len(d.Calls) > 0 || d.Finish != "" || d.Usage != nil || d.Done || d.Err != "" {
 		return false
 	}
 	if p.wait > 0 {

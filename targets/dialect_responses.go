@@ -21,7 +21,7 @@ func (OpenAIResponses) Name() string { return "openai-responses" }
 func (OpenAIResponses) Encode(p Prompt) (Request, error) {
 	ask := map[string]any{
 		"model":             p.Model,
-		"input":             p.Messages,
+		"input":             p.write(responseCalls),
 		"max_output_tokens": p.MaxTokens,
 		"stream":            true,
 		"store":             false,
@@ -47,6 +47,7 @@ func (OpenAIResponses) Decoder() Decoder { return &learner{full: decodeResponse}
 type responseJSON struct {
 	errorJSON
 	Number   json.RawMessage `json:"sequence_number"`
+	Place    callPlace       `json:"output_index"`
 	Delta    json.RawMessage `json:"delta"`
 	Item     json.RawMessage `json:"item"`
 	Response json.RawMessage `json:"response"`
@@ -86,19 +87,34 @@ func (r *responseJSON) add(kind string, out *Delta) error {
 		return r.text(out, &out.Text)
 	case "response.reasoning_text.delta", "response.reasoning_summary_text.delta":
 		return r.text(out, &out.Reasoning)
-	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta", "response.mcp_call_arguments.delta":
+	case "response.function_call_arguments.delta":
+		err := r.text(out, &out.Tool)
+		out.Calls = []CallPart{{int(r.Place), Call{Arguments: string(out.Tool)}}}
+		return err
+	case "response.custom_tool_call_input.delta", "response.mcp_call_arguments.delta":
 		return r.text(out, &out.Tool)
 	case "response.output_item.added":
-		var item struct {
-			Name string `json:"name"` // of a tool
-		}
-		out.Role = true
-		if err := json.Unmarshal(r.Item, &item); err != nil {
-			return err
-		}
-		out.Tool = []byte(item.Name)
+		return r.item(out)
 	case "response.completed", "response.incomplete", "response.failed":
 		return r.end(kind, out)
+	}
+	return nil
+}
+
+// item reads what an item of the answer begins with. Of those with a name only a function's call is for us to answer.
+func (r *responseJSON) item(out *Delta) error {
+	var item struct {
+		Kind string `json:"type"`
+		ID   callID `json:"call_id"`
+		Name string `json:"name"` // of a tool
+	}
+	out.Role = true
+	if err := json.Unmarshal(r.Item, &item); err != nil {
+		return err
+	}
+	out.Tool = []byte(item.Name)
+	if item.Kind == "function_call" {
+		out.Calls = []CallPart{{int(r.Place), Call{ID: string(item.ID), Name: item.Name}}}
 	}
 	return nil
 }

@@ -60,6 +60,9 @@
 // instead of 2 to 4 µs (BenchmarkDecode), and one that is not costs the full decode. The text
 // of tool calls is JSON in JSON, has escapes, and is always decoded in full.
 //
+// Calls of tools stand twice in a Delta: as text, which is counted and looked through, and apart, by which a
+// conversation answers them.
+//
 // A Delta's text is a copy or a piece of the read; nothing of it is trimmed, and an answer's
 // spaces and line ends are tokens as any other.
 //
