@@ -11,9 +11,12 @@ import (
 func TestEncodeCalls(t *testing.T) {
 	f, g := targets.Call{ID: "c1", Name: "f", Arguments: `{"a": 1}`}, targets.Call{ID: "c2", Name: "g"}
 	talk := []targets.Message{
-		{Role: "user", Content: "a"}, {Role: "assistant", Calls: []targets.Call{f, g}},
-		{Role: "tool", Content: "b", Of: &f}, {Role: "tool", Content: "c", Of: &g},
-		{Role: "assistant", Content: "d"}, {Role: "user", Content: "e"},
+		{Role: "user", Content: "a"},
+		{Role: "assistant", Calls: []targets.Call{f, g}},
+		{Role: "tool", Content: "b", Of: &f},
+		{Role: "tool", Content: "c", Of: &g},
+		{Role: "assistant", Content: "d"},
+		{Role: "user", Content: "e"},
 	}
 	for dialect, want := range map[targets.Dialect]string{
 		targets.OpenAIChat{}: `"messages":[{"role":"user","content":"a"},{"content":null,"role":"assistant","tool_calls":[` +
