@@ -222,7 +222,8 @@ func (c *Claim) UnmarshalText(text []byte) error {
 }
 
 // A Guard ends the run early. It reads as the breach: success < 50% for 5s is breached when success
-// was under 50 % in each second that had data, over 5 s. It sees finished requests only.
+// was under 50 % in each second that had data, over 5 s. It sees finished requests only, and one
+// that saw none end in the fault phase is undecided.
 type Guard struct {
 	// Text is the guard as the plan has it.
 	Text string

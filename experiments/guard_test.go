@@ -108,3 +108,53 @@ func TestABreachThatTheRunToldIsAFinding(t *testing.T) {
 		t.Errorf("exit = %d (%s); want 1", r.Exit, r.Why)
 	}
 }
+
+// A guard that had nothing to look at while the fault was in force has guarded nothing then, whatever it saw before and
+// after. One that saw the fault phase alone has done what it is for.
+func TestAGuardThatSawNothingOfTheFaultIsUndecided(t *testing.T) {
+	const claim, held = `success{region="east"} < 50% for 3s`, "never breached"
+	const missed = "not breached as far as is known: no request that it watches ended in the fault phase"
+	in := func(region string) func(float64) *results.Sample {
+		return func(due float64) *results.Sample {
+			x := served(due)
+			x.Labels = results.Labels{"region": region}
+			return x
+		}
+	}
+	slow := func(due float64) *results.Sample { // begun under the fault, ended after it
+		x := in("east")(due)
+		x.Done += sec(reverted - inject)
+		return x
+	}
+	for _, tc := range []struct {
+		name string
+		fill func(s *script)
+		n    int
+		want results.Verdict
+		why  string
+	}{
+		{"before alone", func(s *script) { s.load(4, 9, 1, in("east")) }, 5, results.Undecided, missed},
+		{"before and after", func(s *script) { s.load(4, 9, 1, in("east")); s.load(22, 30, 1, in("east")) }, 13, results.Undecided, missed},
+		{"what hung until it was over", func(s *script) { s.load(12, 15, 1, slow) }, 3, results.Undecided, missed},
+		{"of the fault phase alone", func(s *script) { s.load(12, 15, 1, in("east")) }, 3, results.Held, held},
+		{"begun before, ended in it", func(s *script) { s.add(in("east")(inject - 0.1)) }, 1, results.Held, held},
+		{"cut before the fault", func(s *script) {
+			s.load(4, 9, 1, in("east"))
+			s.say(9.5, results.Event{Kind: results.EventInterrupt})
+		}, 5, results.Undecided, "not breached until the run was cut short"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newScript("guards: ['" + claim + "']\nhypotheses: [success >= 1% during fault]\n")
+			s.load(0, loadEnd, 50, in("west"))
+			tc.fill(s)
+			r := s.judge(t)
+			f := finding(t, r, claim)
+			if f.Verdict != tc.want || f.Why != tc.why || f.N != tc.n {
+				t.Errorf("finding = %s, N %d (%s); want %s, N %d (%s)", f.Verdict, f.N, f.Why, tc.want, tc.n, tc.why)
+			}
+			if green := r.Exit == results.ExitHeld; green != (tc.want == results.Held) {
+				t.Errorf("exit = %d (%s), with a guard that is %s", r.Exit, r.Why, tc.want)
+			}
+		})
+	}
+}

@@ -22,6 +22,7 @@ type guardTrack struct {
 	found   breach // by the samples
 	said    *results.Event
 	n       int
+	under   int          // of n, requests that ended in the fault phase
 	echoed  int          // answers that carried their own nonce
 	server  *serverTrack // of what servers tell; else nil
 	dark    string       // why what a page told of a second says nothing
@@ -72,6 +73,9 @@ func (g *guardTrack) add(r *reading) {
 		return
 	}
 	g.n++
+	if r.done == inFault {
+		g.under++
+	}
 	if r.sample.Answer() && r.sample.Echoed {
 		g.echoed++
 	}
@@ -168,8 +172,18 @@ func (g *guardTrack) finding(last time.Duration, line *timeline) results.Finding
 		f.Why = blindWhy
 	case g.server != nil && g.blind(line) != "":
 		f.Why = "not breached as far as is known: " + g.blind(line)
+	case g.missedFault(line):
+		f.Why = "not breached as far as is known: no request that it watches ended in the fault phase"
 	default:
 		f.Verdict, f.Why = results.Held, "never breached"
 	}
 	return f
+}
+
+// missedFault reports whether a guard about our requests had none to see in the fault phase, as where its labels are of a
+// region that is gone: what it saw before and after says nothing of what the fault did. A request that ended later was
+// seen, but not while there was a fault to end.
+func (g *guardTrack) missedFault(line *timeline) bool {
+	_, told := line.reported(inFault)
+	return g.server == nil && told && g.under == 0
 }
