@@ -23,6 +23,8 @@ type AttackOptions struct {
 	Sinks []results.Sink
 	// Metrics are pages to read beside the load. Optional.
 	Metrics map[string]targets.Metrics
+	// Ready is called once it is known that the attack can be run, before anything is sent. Optional.
+	Ready func()
 	// Progress is called each second. Optional.
 	Progress func(Snapshot)
 }
@@ -56,6 +58,9 @@ func Attack(ctx context.Context, cfg attacks.Config, opts AttackOptions) (*resul
 	}
 	if err = x.rec.Add(results.Record{Header: header}); err != nil {
 		return nil, err
+	}
+	if opts.Ready != nil {
+		opts.Ready()
 	}
 	err = x.play(ctx, func(ctx context.Context) error { return x.load(ctx, opts.Duration) })
 	rep := x.judge.Report()

@@ -71,17 +71,20 @@ func (p *program) attackAction(c *cli.Context) error {
 	if err != nil {
 		return usage("%w", err)
 	}
-	p.noteBursts(c, &cfg)
 	length := attackLength(c, cfg.Profile)
-	if load := loadLine(&cfg, length); load != "" {
-		fmt.Fprintf(p.stderr, "load: %s\n", load)
-	}
 	ctx, stop := p.interruptible("stopping the load; once more to exit at once")
 	defer stop()
 	cfg.LookupEnv = p.lookupEnv
 	gauge := p.gauge(attackLoad(&cfg, length))
 	rep, err := experiments.Attack(ctx, cfg, experiments.AttackOptions{
-		Duration: length, SLO: slo, Sinks: out.sinks, Metrics: pages, Progress: gauge.watch(p.telling(unphased(p.progress()))),
+		Duration: length, SLO: slo, Sinks: out.sinks, Metrics: pages,
+		Ready: func() {
+			p.noteBursts(c, &cfg)
+			if load := loadLine(&cfg, length); load != "" {
+				fmt.Fprintf(p.stderr, "load: %s\n", load)
+			}
+		},
+		Progress: gauge.watch(p.telling(unphased(p.progress()))),
 	})
 	p.endProgress()
 	if rep == nil {
