@@ -100,8 +100,9 @@ func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value, more ...
 		index := fieldOf(t, p.key)
 		if index == nil {
 			all := slices.Concat(known, more)
-			d.unknownKey(p, path, all, within(t, n, p.key))
-			if meant := closest(p.key, all); meant != "" && present[meant] == nil {
+			meant := meantKey(p.key, all)
+			d.unknownKey(p, path, all, meant, within(t, n, p.key))
+			if meant != "" && present[meant] == nil {
 				present[meant] = p.node // one mistake, one message: it is not missing too
 			}
 			continue
@@ -131,9 +132,9 @@ func within(t reflect.Type, n *yaml.Node, key string) string {
 	return ""
 }
 
-// unknownKey says what was meant. Beside is the key in whose value it has a place.
-func (d *decoder) unknownKey(p pair, path string, known []string, beside string) {
-	hint := DidYouMean(p.key, known)
+// unknownKey says which key was meant, if that is known. Beside is the key in whose value it has a place.
+func (d *decoder) unknownKey(p pair, path string, known []string, meant, beside string) {
+	hint := didYouMean(meant)
 	switch {
 	case hint != "":
 	case beside != "" && p.val.Kind == yaml.ScalarNode:

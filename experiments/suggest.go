@@ -9,10 +9,14 @@ import (
 // DidYouMean gives "; did you mean …?" for the candidate that is closest to
 // word, or "" if none is close: an end for messages that refuse a word.
 func DidYouMean(word string, candidates []string) string {
-	if best := closest(word, candidates); best != "" {
-		return "; did you mean " + best + "?"
+	return didYouMean(closest(word, candidates))
+}
+
+func didYouMean(meant string) string {
+	if meant == "" {
+		return ""
 	}
-	return ""
+	return "; did you mean " + meant + "?"
 }
 
 // closest returns the candidate that differs least from word, and "" if even that differs in more than a third of its
@@ -33,6 +37,29 @@ func closest(word string, candidates []string) string {
 		}
 	}
 	return best
+}
+
+// meantKey returns the key that an unknown one most likely means, and "" if none. A word of another tool, or of other
+// places of the file, has no letters in common with ours.
+func meantKey(key string, known []string) string {
+	for _, w := range [...]struct{ theirs, ours string }{
+		{"region", "home"}, // of a client; which region served it is another label
+		{"timeout", "deadline"},
+		{"weight", "share"},
+		{"customer", "tenant"},
+		{"organization", "tenant"},
+		{"rps", "rate"},
+		{"qps", "rate"},
+		{"vus", "users"},
+		{"max_tokens", "output_tokens"},
+		{"input_tokens", "prompt_tokens"},
+		{"delay", "latency"},
+	} {
+		if fold(key) == w.theirs && slices.Contains(known, w.ours) {
+			return w.ours
+		}
+	}
+	return closest(key, known)
 }
 
 func fold(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
