@@ -133,7 +133,9 @@ func (cfg *Config) checkLoad() []error {
 		errs = append(errs, prefixed("workload", cfg.Workload.Validate())...)
 	}
 	if len(errs) == 0 {
-		errs = cfg.checkUsers()
+		for _, s := range Strangers(cfg.Profile, cfg.Workload, cfg.Clients) {
+			errs = append(errs, s)
+		}
 	}
 	return errs
 }

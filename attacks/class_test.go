@@ -256,7 +256,7 @@ func TestPartsOfATierAndAFeature(t *testing.T) {
 		part.Profile = attacks.Profile{Poisson: &attacks.Poisson{Rate: 100}}
 		return func(c *attacks.Config) {
 			c.Profile.Plus = []attacks.Part{part}
-			c.Clients = []attacks.Client{{Tier: "paid", Tenant: "acme"}, {Tier: "free", Tenant: "acme"}, {Tier: "free"}}
+			c.Clients = []attacks.Client{{Tier: "paid", Tenant: "acme"}, {Tier: "free", Tenant: "acme"}, {Tier: "free", Tenant: "ajax"}}
 		}
 	}
 	all := drawn(t, 4000, w, with(attacks.Part{Tier: "free", Feature: "coding"}))
@@ -271,9 +271,10 @@ func TestPartsOfATierAndAFeature(t *testing.T) {
 		want string
 	}{
 		{attacks.Part{Tier: "fre"}, `profile: plus[0]: tier "fre" isn't one of [free paid]`},
-		{attacks.Part{Tenant: "acne"}, `profile: plus[0]: tenant "acne" isn't one of [acme]`},
+		{attacks.Part{Tenant: "acne"}, `profile: plus[0]: tenant "acne" isn't one of [acme ajax]`},
 		{attacks.Part{Feature: "code"}, `profile: plus[0]: feature "code" isn't one of [chatty coding]`},
-		{attacks.Part{Tier: "paid", Tenant: "x"}, `profile: plus[0]: tenant "x" isn't one of [acme]`},
+		{attacks.Part{Tier: "paid", Tenant: "x"}, `profile: plus[0]: tenant "x" isn't one of [acme ajax]`},
+		{attacks.Part{Tier: "paid", Tenant: "ajax"}, `profile: plus[0]: tenant "ajax" has no client of the tier "paid": add one, or leave out one of the two`},
 	} {
 		cfg, _ := config("http://127.0.0.1:1")
 		cfg.Workload = w

@@ -15,56 +15,65 @@ func (p *Part) has(c *Client) bool {
 // is reports whether they may be of a class.
 func (p *Part) is(c *Class) bool { return p.Feature == "" || p.Feature == c.Feature }
 
-// missing returns what of the clients and classes that p is for there is not, or nil.
-func (p *Part) missing(w Workload, clients []Client) (errs []error) {
+// A Stranger is a name in a load that is of none of its clients, or of none of its classes.
+type Stranger struct {
+	// At is where the name stands, as profile.plus[0] or clients[1].storm, and Key its key there: tier, tenant or feature.
+	At, Key string
+	// Name is what that key says.
+	Name string
+	// Have are the names that there are, sorted.
+	Have []string
+	// Tier is that beside the tenant Name where there are both, and no client has both; else "".
+	Tier string
+}
+
+// Error says it in the words of [New].
+func (s Stranger) Error() string {
+	who := "client"
+	if s.Key == "feature" {
+		who = "class of the workload"
+	}
+	text := fmt.Sprintf("%s %q isn't one of [%s]", s.Key, s.Name, strings.Join(s.Have, " "))
+	switch {
+	case s.Tier != "":
+		text = fmt.Sprintf("tenant %q has no client of the tier %q: add one, or leave out one of the two", s.Name, s.Tier)
+	case len(s.Have) == 0:
+		text = fmt.Sprintf("%s %q is of no %s: none has one", s.Key, s.Name, who)
+	}
+	return strings.ReplaceAll(s.At, ".", ": ") + ": " + text
+}
+
+// Strangers returns the names in a profile's parts and in clients' storms that are of no client or class: such a part
+// would have no requests, and such a storm no users.
+func Strangers(p Profile, w Workload, clients []Client) (all []Stranger) {
+	features := w.Features()
 	var tiers, tenants []string
-	for _, c := range clients {
+	for i, c := range clients {
 		tiers, tenants = append(tiers, c.Tier), append(tenants, c.Tenant)
+		if c.Storm != nil {
+			all = append(all, stranger(fmt.Sprintf("clients[%d].storm", i), "feature", c.Storm.Feature, features)...)
+		}
 	}
-	for _, f := range []struct {
-		key, is string
-		of      []string
-		who     string
-	}{{"tier", p.Tier, tiers, "client"}, {"tenant", p.Tenant, tenants, "client"}, {"feature", p.Feature, w.Features(), "class of the workload"}} {
-		errs = append(errs, isOneOf(f.key, f.is, f.of, f.who)...)
+	for i, part := range p.Plus {
+		at := fmt.Sprintf("profile.plus[%d]", i)
+		users := slices.Concat(stranger(at, "tier", part.Tier, tiers), stranger(at, "tenant", part.Tenant, tenants))
+		all = slices.Concat(all, users, stranger(at, "feature", part.Feature, features))
+		both := part.Tier != "" && part.Tenant != "" && len(users) == 0
+		if both && !slices.ContainsFunc(clients, func(c Client) bool { return part.has(&c) }) {
+			all = append(all, Stranger{At: at, Key: "tenant", Name: part.Tenant, Tier: part.Tier})
+		}
 	}
-	if len(errs) == 0 && len(clients) > 0 && !slices.ContainsFunc(clients, func(c Client) bool { return p.has(&c) }) {
-		errs = append(errs, fmt.Errorf("tenant %q has no client of the tier %q: add one, or leave out one of the two", p.Tenant, p.Tier))
-	}
-	return errs
+	return all
 }
 
-// isOneOf returns that a label is of nobody.
-func isOneOf(key, is string, of []string, who string) []error {
-	if is == "" || slices.Contains(of, is) {
+// stranger returns a name that is none of those that there are; "" is no name.
+func stranger(at, key, name string, have []string) []Stranger {
+	if name == "" || slices.Contains(have, name) {
 		return nil
 	}
-	slices.Sort(of)
-	of = slices.DeleteFunc(slices.Compact(of), func(name string) bool { return name == "" })
-	if len(of) == 0 {
-		return []error{fmt.Errorf("%s %q is of no %s: none has one", key, is, who)}
-	}
-	return []error{fmt.Errorf("%s %q isn't one of [%s]", key, is, strings.Join(of, " "))}
-}
-
-// checkUsers returns what of the clients and classes there is not that others of the load are about.
-func (cfg *Config) checkUsers() []error {
-	var errs []error
-	for i := range cfg.Profile.Plus {
-		errs = append(errs, prefixed(fmt.Sprintf("profile: plus[%d]", i), cfg.Profile.Plus[i].missing(cfg.Workload, cfg.Clients))...)
-	}
-	for i := range cfg.Clients {
-		errs = append(errs, prefixed(fmt.Sprintf("clients[%d]", i), cfg.Clients[i].Storm.missing(cfg.Workload))...)
-	}
-	return errs
-}
-
-// missing returns that s is about a class that w has not, or nil.
-func (s *Storm) missing(w Workload) []error {
-	if s == nil {
-		return nil
-	}
-	return prefixed("storm", isOneOf("feature", s.Feature, w.Features(), "class of the workload"))
+	have = slices.Compact(slices.Sorted(slices.Values(have)))
+	have = slices.DeleteFunc(have, func(name string) bool { return name == "" })
+	return []Stranger{{At: at, Key: key, Name: name, Have: have}}
 }
 
 // choices are whose the requests of a profile's base may be, and those of its parts.

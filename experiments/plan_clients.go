@@ -10,53 +10,41 @@ import (
 
 // behaviour checks what clients and parts of the profile name: endpoints, phases and classes that are elsewhere in the file.
 func (c *checker) behaviour() {
-	features := c.plan.Attack.Workload.Features()
-	tiers, tenants := []string{}, []string{}
 	for i, client := range c.plan.Attack.Clients {
-		tiers, tenants = append(tiers, client.Tier), append(tenants, client.Tenant)
 		path := fmt.Sprintf("attack.clients[%d]", i)
-		if s := client.Storm; s != nil {
-			c.feature(path+".storm.feature", s.Feature, features)
-			if s.During != "" && c.fine("phases") && c.plan.Phases.Of(s.During).Limit() == 0 {
-				c.atPath(path+".storm.during", "there is no %[1]s phase: write phases.%[1]s: 15s", s.During)
-			}
+		if s := client.Storm; s != nil && s.During != "" && c.fine("phases") && c.plan.Phases.Of(s.During).Limit() == 0 {
+			c.atPath(path+".storm.during", "there is no %[1]s phase: write phases.%[1]s: 15s", s.During)
 		}
 		if client.Failover != nil {
 			c.failover(path+".failover.to", client.Failover.To)
 		}
 	}
-	if len(c.plan.Attack.Profile.Plus) > 0 && !c.fine("attack.clients") && c.at["attack.clients"] != nil {
+	profile := c.plan.Attack.Profile
+	if len(profile.Plus) > 0 && !c.fine("attack.clients") && c.at["attack.clients"] != nil {
 		c.skipped = true
-		return
+		profile.Plus = nil
 	}
-	for i, part := range c.plan.Attack.Profile.Plus {
-		path := fmt.Sprintf("attack.profile.plus[%d].", i)
-		c.oneOfThose(path+"tier", "no client has tier", part.Tier, tiers)
-		c.oneOfThose(path+"tenant", "no client has tenant", part.Tenant, tenants)
-		c.feature(path+"feature", part.Feature, features)
-		alike := func(client attacks.Client) bool { return client.Tier == part.Tier && client.Tenant == part.Tenant }
-		if slices.Contains(tiers, part.Tier) && slices.Contains(tenants, part.Tenant) && part.Tier != "" && part.Tenant != "" &&
-			!slices.ContainsFunc(c.plan.Attack.Clients, alike) {
-			c.atPath(path+"tenant", "no client has both tier %q and tenant %q", clip(part.Tier), clip(part.Tenant))
+	for _, s := range attacks.Strangers(profile, c.plan.Attack.Workload, c.plan.Attack.Clients) {
+		c.stranger(s)
+	}
+}
+
+// stranger notes a name that is of no client or class, unless there is something else wrong with it or with the classes.
+func (c *checker) stranger(s attacks.Stranger) {
+	path, none := "attack."+s.At+"."+s.Key, "no client has"
+	if s.Key == "feature" {
+		none = "no class of the workload has"
+		if c.at["attack.workload"] != nil && !c.fine("attack.workload") {
+			return
 		}
 	}
-}
-
-// feature checks the name of a class.
-func (c *checker) feature(path, name string, have []string) {
-	if c.at["attack.workload"] == nil || c.fine("attack.workload") {
-		c.oneOfThose(path, "no class of the workload has feature", name, have)
+	switch {
+	case !c.fine(path):
+	case s.Tier != "":
+		c.atPath(path, "no client has both tier %q and tenant %q", clip(s.Tier), clip(s.Name))
+	default:
+		c.atPath(path, "%s %s %q%s", none, s.Key, clip(s.Name), orKnown(s.Name, s.Have))
 	}
-}
-
-// oneOfThose checks a name that must be one of have; "" is none.
-func (c *checker) oneOfThose(path, none, name string, have []string) {
-	if name == "" || !c.fine(path) || slices.Contains(have, name) {
-		return
-	}
-	have = slices.Compact(slices.Sorted(slices.Values(have)))
-	have = slices.DeleteFunc(have, func(name string) bool { return name == "" })
-	c.atPath(path, "%s %q%s", none, clip(name), orKnown(name, have))
 }
 
 // failover checks the endpoints to which a client goes, where the file tells which there are.
