@@ -134,7 +134,7 @@ func (cfg *Config) checkLoad() []error {
 	}
 	if len(errs) == 0 {
 		for _, s := range Strangers(cfg.Profile, cfg.Workload, cfg.Clients) {
-			errs = append(errs, s)
+			errs = append(errs, errors.New(s.String()))
 		}
 	}
 	return errs

@@ -27,8 +27,8 @@ type Stranger struct {
 	Tier string
 }
 
-// Error says it in the words of [New].
-func (s Stranger) Error() string {
+// String says what is wrong with it.
+func (s Stranger) String() string {
 	who := "client"
 	if s.Key == "feature" {
 		who = "class of the workload"
