@@ -50,7 +50,14 @@ func (p *program) stackAction(c *cli.Context) error {
 	if err != nil {
 		return usage("%w", err)
 	}
-	dir, err := os.MkdirTemp("", "failwhale-stack-")
+	self, err := targets.SelfID()
+	if err != nil {
+		return err
+	}
+	for _, dir := range sweepStackDirs(os.TempDir(), self, os.Getuid()) {
+		fmt.Fprintf(p.stderr, "removed what a killed stack had left: %s\n", dir)
+	}
+	dir, err := makeStackDir(os.TempDir(), self)
 	if err != nil {
 		return fmt.Errorf("make a directory for the stack: %w", err)
 	}
