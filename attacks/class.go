@@ -158,14 +158,14 @@ func (a *Attack) question(j *job) targets.Prompt {
 	return ask
 }
 
-// labelClass says on a sample of which class it is, and which of the class's models it asked for.
-func (a *Attack) labelClass(s *results.Sample, t *turn) {
+// labelClass says on a sample of which class it is, and which model it asked for at the door that served.
+func (a *Attack) labelClass(s *results.Sample, t *turn, d *door) {
 	c := &a.load.classes[t.class]
 	if c.Feature != "" {
 		s.Labels["feature"] = c.Feature
 	}
-	if a.telling.model && t.ask.Model != "" {
-		s.Labels["model"] = t.ask.Model
+	if model := a.modelAt(t, d); a.telling.model && model != "" {
+		s.Labels["model"] = model
 	}
 }
 

@@ -32,7 +32,8 @@ type Client struct {
 	Tenant string `yaml:"tenant" json:"tenant,omitempty"`
 	// Home is the region where these users are, the label home. Which region served them is the endpoint's to say. Optional.
 	Home string `yaml:"home" json:"home,omitempty"`
-	// Headers are sent beside the endpoint's, and win over them: a tenant's or a region's mark. Optional; values may hold ${ENV}.
+	// Headers are sent beside the endpoint's, and win over them: a tenant's or a region's mark. Optional; values may hold
+	// ${ENV}, and those that do are for the endpoint of the attack alone, as Key is.
 	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
 	// Users is how many of them there are: each conversation is held by one of them, drawn by the seed. Optional;
 	// default a new user each time.

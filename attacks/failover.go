@@ -26,11 +26,12 @@ func (f *Failover) validate() []error {
 }
 
 // otherDoors makes the doors that any of the clients may fail over to, each once. A client's own key is for the
-// endpoint of the attack: no other one is shown it.
+// endpoint of the attack, and so are its headers that hold a secret: no other one is shown them.
 func (cfg *Config) otherDoors(clients []Client) (all []*door, errs []error) {
 	keyless := slices.Clone(clients)
 	for i := range keyless {
-		keyless[i].Key = ""
+		keyless[i].Key, keyless[i].Headers = "", maps.Clone(keyless[i].Headers)
+		maps.DeleteFunc(keyless[i].Headers, func(_, value string) bool { return strings.Contains(value, "${") })
 	}
 	made := map[string]bool{}
 	for i := range clients {

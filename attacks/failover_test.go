@@ -226,7 +226,7 @@ func TestFailoverBetweenProviders(t *testing.T) {
 		},
 		"unused": {URL: "nowhere", Key: "${NOBODY}"},
 	}
-	cfg.Clients = []attacks.Client{{Tier: "paid", Key: "${MINE}", Failover: &attacks.Failover{To: []string{"spare", "cloud"}, AfterFirstToken: true}}}
+	cfg.Clients = []attacks.Client{{Tier: "paid", Key: "${MINE}", Headers: map[string]string{"X-Secret": "${MINE}", "X-Team": "a"}, Failover: &attacks.Failover{To: []string{"spare", "cloud"}, AfterFirstToken: true}}}
 	cfg.LookupEnv = func(name string) (string, bool) {
 		v, ok := map[string]string{"HOUSE": "k-house", "MINE": "k-mine", "SPARE": "k-spare", "CLOUD": "k-cloud"}[name]
 		return v, ok
@@ -244,17 +244,18 @@ func TestFailoverBetweenProviders(t *testing.T) {
 	}
 	asked := map[string][3]bool{}
 	for i, server := range []*targetstest.Server{first, middle, last} {
-		want := []struct{ path, auth, key, model string }{
-			{"/v1/chat/completions", "Bearer k-mine", "", "house"},
-			{"/v1/chat/completions", "Bearer k-spare", "", "small"},
-			{"/v1/messages", "", "k-cloud", "sonnet"},
+		want := []struct{ path, auth, key, model, secret string }{
+			{"/v1/chat/completions", "Bearer k-mine", "", "house", "k-mine"},
+			{"/v1/chat/completions", "Bearer k-spare", "", "small", ""},
+			{"/v1/messages", "", "k-cloud", "sonnet", ""},
 		}[i]
 		for _, r := range server.Requests() {
 			var body struct{ Model string }
 			if err := json.Unmarshal(r.Body, &body); err != nil {
 				t.Fatal(err)
 			}
-			if r.Path != want.path || r.Header.Get("Authorization") != want.auth || r.Header.Get("X-Api-Key") != want.key || body.Model != want.model {
+			if r.Path != want.path || r.Header.Get("Authorization") != want.auth || r.Header.Get("X-Api-Key") != want.key || body.Model != want.model ||
+				r.Header.Get("X-Secret") != want.secret || r.Header.Get("X-Team") != "a" {
 				t.Fatalf("server %d saw %s for %s with %v; want %+v", i, r.Path, body.Model, r.Header, want)
 			}
 			nonce := nonceIn.FindString(string(r.Body))
@@ -389,5 +390,31 @@ func TestEverybodysEndpointIsTold(t *testing.T) {
 		if s.Labels["endpoint"] != "first" {
 			t.Errorf("sample with labels %v; want endpoint=first", s.Labels)
 		}
+	}
+}
+
+// The label of the model is the one that was asked where the request was served: a class without models of its own asks
+// each endpoint for that endpoint's.
+func TestTheModelThatServedIsTold(t *testing.T) {
+	first := targetstest.New(t, targetstest.Always(refusal("503 Busy", "")...))
+	other := targetstest.New(t, targetstest.Always(targetstest.Send(targetstest.Answer("x", "y"))))
+	cfg, sink := config(first.URL())
+	cfg.Name, cfg.Endpoint.Model = "first", "large"
+	cfg.Others = map[string]targets.Endpoint{"other": {URL: other.URL(), Model: "small"}}
+	cfg.Clients = []attacks.Client{{Share: 0.5, Failover: &attacks.Failover{To: []string{"other"}}}, {Tier: "stays", Share: 0.5}}
+	cfg.Workload = attacks.Workload{
+		{Preset: attacks.ChatShort, Feature: "its", Models: map[string]attacks.Share{"adapter": 1}}, {Preset: attacks.ChatShort, Feature: "theirs"},
+	}
+	seen := map[string]int{}
+	for _, s := range attackUntil(t, cfg, sink, 40) {
+		seen[s.Labels["feature"]+" at "+s.Labels["endpoint"]+": "+s.Labels["model"]]++
+	}
+	for _, want := range []string{"its at first: adapter", "its at other: adapter", "theirs at first: large", "theirs at other: small"} {
+		if seen[want] == 0 {
+			t.Errorf("no sample says %q: %v", want, seen)
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("samples say %v; want four kinds", seen)
 	}
 }

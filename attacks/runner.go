@@ -117,7 +117,7 @@ func (r *runner) describe(s *results.Sample, t *try, turn *turn, client *Client)
 	s.Bytes, s.Left, s.Echoed = t.bytes, t.left, t.echoed
 	s.Unstreamed = t.door.routes[turn.class].dialect.Framing() == targets.Whole
 	client.label(s.Labels)
-	r.labelClass(s, turn)
+	r.labelClass(s, turn, t.door)
 	for name, label := range t.door.labels {
 		value := label.Value
 		if label.Header != "" {

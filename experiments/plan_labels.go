@@ -65,6 +65,15 @@ func (c *checker) knownModels(known map[string][]string, add func(name, value st
 	}
 	if add("model", c.frontModel()); c.frontModel() == "" { // the stack's own
 		known["model"] = nil
+		return
+	}
+	for _, client := range c.plan.Attack.Clients {
+		if client.Failover == nil {
+			continue
+		}
+		for _, name := range client.Failover.To {
+			add("model", cmp.Or(c.plan.Stack.Endpoints[name].Model, targets.DefaultModel))
+		}
 	}
 }
 
