@@ -54,8 +54,10 @@ func figures() []figure {
 	e2eSent := func(p *PhaseStats) Quantiles { return p.E2ESent }
 	return []figure{
 		{name: "length", show: func(p *PhaseStats) string { return at(p.Duration) }},
-		{name: "requests", show: func(p *PhaseStats) string { return strconv.Itoa(p.Requests) }},
-		rate("requests/s (due)", func(p *PhaseStats) float64 { return perSecond(p.Requests+p.leavers(), p.Duration) }),
+		{name: "requests", show: func(p *PhaseStats) string { return strconv.Itoa(p.Requests + p.Cancelled) }},
+		rate("requests/s (due)", func(p *PhaseStats) float64 { return perSecond(p.Requests+p.Cancelled, p.Duration) }),
+		rare("of them left by plan", (*PhaseStats).leavers),
+		rare("of them cancelled", func(p *PhaseStats) int { return p.Cancelled - p.leavers() }),
 		{name: "success", show: successOf, change: points},
 		{name: "2xx, yet cut/empty/error", show: func(p *PhaseStats) string { return part(p.CutAfter200, p.Complete+p.CutAfter200) }},
 		{name: "refused (429, 503)", show: func(p *PhaseStats) string { return part(p.Refused, p.Requests) }},
@@ -72,7 +74,6 @@ func figures() []figure {
 		{name: "goodput /s (slo)", show: func(p *PhaseStats) string { return digits(goodputOf(p)) }, only: func(p *PhaseStats) bool { return p.SLO != nil }, change: func(base, now *PhaseStats) string { return times(goodputOf(base), goodputOf(now)) }},
 		rate("amplification", func(p *PhaseStats) float64 { return p.Amplification }),
 		rate("tokens per chunk", func(p *PhaseStats) float64 { return p.TokensPerChunk }),
-		rare("cancelled at the end", func(p *PhaseStats) int { return p.Cancelled - p.leavers() }),
 		rare("stale connections", func(p *PhaseStats) int { return p.Reconnects }),
 	}
 }
