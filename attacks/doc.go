@@ -286,7 +286,8 @@
 // ends its stream (CANCEL) and not the connection. Where GOAWAY or REFUSED_STREAM says that the server has not begun,
 // or the connection was stale (see above), the request goes on another connection, twice at most, counted in Reconnects.
 // A stream whose client tired of hearing nothing at all has a ping sent after it, and its connection takes no other
-// until that, or anything, is heard.
+// until that, or anything, is heard. A connection that is not needed any more is ended by GOAWAY, which may take a
+// tenth of a second and is left out where the server does not read it by then.
 //
 // A server may send 256 KiB of an answer before we take any. A request's header list is read from it as HTTP/1.1 writes
 // it, so that both say the same. Prompts are kept until a response begins: any of them may have to be sent again.

@@ -28,6 +28,9 @@ const (
 	maxDebug = 200
 	// lastWords is how long a connection is read that cannot be written any more.
 	lastWords = time.Second
+	// partingTime is how long the last write may take of a connection that we end. Where the kernel has room it takes
+	// none, and a server that does not read need not know: the end of an attack waits no longer than that.
+	partingTime = 100 * time.Millisecond
 )
 
 // A conn2 is one HTTP/2 connection, with a goroutine that reads and stamps, and one that writes: what the server wants
@@ -62,6 +65,7 @@ type conn2 struct {
 	goAway  string
 	doubted time.Duration // when a ping asked whether it is there
 	unsaid  error         // of a write that failed
+	parting []byte        // what is still to be written once it has ended; nil: nothing
 	fate    error         // why it ended; nil: it has not
 }
 
@@ -135,7 +139,7 @@ func (c *conn2) reserve() bool {
 	return true
 }
 
-// old reports whether it has not been used for long, or does not answer.
+// old reports whether it has not been used for long, or does not answer. No stream begins there any more.
 func (c *conn2) old() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,7 +147,9 @@ func (c *conn2) old() bool {
 		return false
 	}
 	now := c.clock.Now()
-	return now-c.idleAt >= maxIdle || c.doubted > time.Duration(c.link.sock.last.Load()) && now-c.doubted >= doubtTime
+	old := now-c.idleAt >= maxIdle || c.doubted > time.Duration(c.link.sock.last.Load()) && now-c.doubted >= doubtTime
+	c.last = c.last || old
+	return old
 }
 
 // retire lets no further stream begin, and reports whether there is none.
@@ -161,7 +167,8 @@ func (c *conn2) over() bool {
 	return c.active == 0 && (c.last || c.limit == 0 || most > 0 && c.begun >= most)
 }
 
-// end ends the connection, and what is left of its streams. The first cause counts.
+// end ends the connection, and what is left of its streams. The first cause counts. One that is merely not needed any
+// more is closed by who writes, after it has said so.
 func (c *conn2) end(cause error) {
 	c.mu.Lock()
 	if c.fate != nil {
@@ -174,12 +181,26 @@ func (c *conn2) end(cause error) {
 		left = append(left, s)
 	}
 	c.wake.Signal()
+	parts := errors.Is(cause, errUnused) && c.part()
 	c.mu.Unlock()
-	c.link.close()
+	if !parts {
+		c.link.close()
+	}
 	c.mux.drop(c)
 	for _, s := range left {
 		s.finish(cause)
 	}
+}
+
+// part leaves GOAWAY to be written, after all that is queued: the server pushes nothing, so the last stream of its own
+// is 0. false: nothing can be written. mu is held.
+func (c *conn2) part() bool {
+	if c.unsaid != nil || c.link.sock.SetWriteDeadline(time.Now().Add(partingTime)) != nil {
+		return false
+	}
+	c.say(c.out.WriteGoAway(0, http2.ErrCodeNo, nil))
+	c.parting, c.unsent = c.unsent, nil
+	return true
 }
 
 // newStream takes the place that was reserved.
@@ -334,11 +355,12 @@ func (c *conn2) write() {
 	for {
 		text, ok := c.pick(spare, &whole)
 		if !ok {
+			c.link.close()
 			return
 		}
-		if err := c.put(text); err != nil {
+		if over, err := c.put(text); err != nil {
 			// What came before is still to be read; that there is an end to it is not up to the server.
-			if c.link.sock.SetReadDeadline(time.Now().Add(lastWords)) != nil {
+			if over || c.link.sock.SetReadDeadline(time.Now().Add(lastWords)) != nil {
 				c.link.close()
 			}
 			return
@@ -356,17 +378,17 @@ func (c *conn2) write() {
 	}
 }
 
-// put writes text. That it failed lets no further stream begin.
-func (c *conn2) put(text []byte) error {
+// put writes text. That it failed lets no further stream begin; over: the connection has ended by then.
+func (c *conn2) put(text []byte) (over bool, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	_, err := c.link.tap.conn.Write(text)
+	_, err = c.link.tap.conn.Write(text)
 	if err != nil {
 		c.mu.Lock()
-		c.last, c.unsaid = true, err
+		c.last, c.unsaid, over = true, err, c.fate != nil
 		c.mu.Unlock()
 	}
-	return err
+	return over, err
 }
 
 // hush ends a write that goes on, and what may follow, once nothing is read any more.
@@ -378,8 +400,8 @@ func (c *conn2) hush() {
 	c.writing.Unlock() //nolint:staticcheck // who wrote has said how it went
 }
 
-// pick waits for something to write and takes it; false: the connection has ended. whole are the streams whose body's
-// end is in it.
+// pick waits for something to write and takes it; false: the connection has ended, and has said so if it could. whole
+// are the streams whose body's end is in it.
 func (c *conn2) pick(spare []byte, whole *[]*stream2) ([]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -392,7 +414,9 @@ func (c *conn2) pick(spare []byte, whole *[]*stream2) ([]byte, bool) {
 		}
 		c.wake.Wait()
 	}
-	return nil, false
+	text := c.parting
+	c.parting = nil
+	return text, text != nil
 }
 
 // content queues a frame of the body whose turn it is and that has room. mu is held.

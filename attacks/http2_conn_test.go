@@ -344,6 +344,105 @@ func TestGoAway(t *testing.T) {
 	})
 }
 
+// A connection that is not needed any more is ended in order, whoever is the reason: the server is told so once, after
+// all else that it is told. One that the server ends is not.
+func TestConnectionsAreEndedByGoAway(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		secure          bool
+		client          attacks.Client
+		answer          targetstest.Handler2
+		conns, told     int
+		resets, answers int
+	}{
+		{name: "the attack ends", answer: good, conns: 1, told: 1, answers: 5},
+		{name: "the attack ends, over TLS", secure: true, answer: good, conns: 1, told: 1, answers: 5},
+		{name: "so many requests", client: attacks.Client{RequestsPerConnection: 2}, answer: good, conns: 3, told: 3, answers: 5},
+		{name: "its only client leaves", client: attacks.Client{RequestsPerConnection: 1, Cancel: &attacks.Cancel{AfterTokens: 1}},
+			answer: func(s *targetstest.Stream2) { s.Stream(); s.Data(aLine); s.Hang() }, conns: 5, told: 5, resets: 5},
+		{name: "the server wants it", answer: func(s *targetstest.Stream2) { s.GoAway(s.ID, http2.ErrCodeNo, ""); good(s) },
+			conns: 5, told: 5, answers: 5},
+		{name: "the server ends it", answer: func(s *targetstest.Stream2) { good(s); s.FIN() }, conns: 5, answers: 5},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := targetstest.NewHTTP2(t, targetstest.HTTP2{Pipe: true, TLS: tt.secure}, tt.answer)
+			got := attack2(t, server, 500*time.Millisecond, func(cfg *attacks.Config) {
+				tt.client.HTTP2 = true
+				cfg.Profile.Constant.Rate, cfg.Clients = 10, []attacks.Client{tt.client}
+			})
+			answers, told := 0, map[int]bool{}
+			for _, s := range got {
+				if s.Outcome == results.Complete {
+					answers++
+				}
+			}
+			for _, g := range server.GoAways() {
+				if g.Last != 0 || g.Code != http2.ErrCodeNo || told[g.Conn] {
+					t.Errorf("%s: connection %d was ended with %s after stream %d, or twice; want NO_ERROR after 0, once", tt.name, g.Conn, g.Code, g.Last)
+				}
+				told[g.Conn] = true
+			}
+			if server.Accepts() != tt.conns || server.Ended() != tt.conns || len(told) != tt.told || len(server.Resets()) != tt.resets || answers != tt.answers {
+				t.Errorf("%s: %d of %d connections have ended, %d of them by GOAWAY, after %d resets and %d answers; want %d, %d, %d and %d", tt.name,
+					server.Ended(), server.Accepts(), len(told), len(server.Resets()), answers, tt.conns, tt.told, tt.resets, tt.answers)
+			}
+		})
+	}
+}
+
+// A server that reads nothing any more does not keep the attack from its end: whether it is the last word that it does
+// not read, or one before that.
+func TestAServerThatReadsNoLastWord(t *testing.T) {
+	for _, acks := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg, sink := config("http://pipe.test")
+			cfg.Clients = []attacks.Client{{HTTP2: true}}
+			a := newAttack(t, cfg)
+			near, far := net.Pipe()
+			a.SetDial(func(context.Context, string, string) (net.Conn, error) { return near, nil })
+			answer := frames2(aLine, end)
+			settings := answer[:9]
+			go func() {
+				in := http2.NewFramer(io.Discard, far)
+				if _, err := io.ReadFull(far, make([]byte, len(http2.ClientPreface))); err != nil {
+					t.Error(err)
+				}
+				if acks {
+					go func() { _, _ = io.WriteString(far, settings) }()
+				}
+				for asked, heeded := false, !acks; !asked || !heeded; {
+					f, err := in.ReadFrame()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					data, is := f.(*http2.DataFrame)
+					asked = asked || is && data.StreamEnded()
+					said, is := f.(*http2.SettingsFrame)
+					heeded = heeded || is && said.IsAck()
+				}
+				if acks {
+					answer = strings.TrimPrefix(answer, settings)
+				}
+				_, _ = io.WriteString(far, answer)
+			}()
+			a.BeginFor(results.Baseline, time.Millisecond)
+			wait := run(t, a)
+			time.Sleep(time.Minute)
+			ends := time.Now()
+			a.Stop()
+			wait()
+			if took := time.Since(ends); took > time.Second {
+				t.Errorf("the attack took %s to end, want at most a second", took)
+			}
+			if got := sink.sorted(); len(got) != 1 || got[0].Outcome != results.Complete {
+				t.Errorf("samples %+v; want one that is complete", got)
+			}
+			_ = far.Close()
+		})
+	}
+}
+
 // longPrompts are of some 40 KB.
 func longPrompts(cfg *attacks.Config) {
 	cfg.Workload = attacks.Workload{{PromptTokens: attacks.Length{Fixed: 10_000}, OutputTokens: attacks.Length{Fixed: 4}}}

@@ -44,14 +44,24 @@ type Reset struct {
 	At     time.Time
 }
 
+// A GoAway is a client's word that it ends a connection.
+type GoAway struct {
+	Conn int
+	// Last is the last stream of the server's that the client took.
+	Last uint32
+	Code http2.ErrCode
+	At   time.Time
+}
+
 // A Server2 is a Server that speaks HTTP/2, frame by frame. It is safe for concurrent use.
 type Server2 struct {
 	*Server
 	how    HTTP2
 	answer Handler2
 
-	resets []Reset // guarded by the Server's mu
-	acks   int
+	resets  []Reset // guarded by the Server's mu
+	goAways []GoAway
+	acks    int
 }
 
 // NewHTTP2 starts a server that ends with the test. Whatever is under test has to be done by then.
@@ -75,6 +85,13 @@ func (s *Server2) Resets() []Reset {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.resets)
+}
+
+// GoAways returns the connections that clients have ended in order, in the order in which they did.
+func (s *Server2) GoAways() []GoAway {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.goAways)
 }
 
 // Acks counts the settings and pings that clients have acknowledged.
@@ -195,6 +212,10 @@ func (c *conn2) take(f http2.Frame, handlers *sync.WaitGroup) {
 		if s := c.streams[id]; s != nil {
 			s.end()
 		}
+	case *http2.GoAwayFrame:
+		c.Server.mu.Lock()
+		defer c.Server.mu.Unlock()
+		c.goAways = append(c.goAways, GoAway{Conn: c.n, Last: f.LastStreamID, Code: f.ErrCode, At: time.Now()})
 	case *http2.SettingsFrame:
 		c.settings(f, handlers)
 	case *http2.PingFrame:
