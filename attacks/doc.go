@@ -290,7 +290,8 @@
 // tenth of a second and is left out where the server does not read it by then.
 //
 // A server may send 256 KiB of an answer before we take any. A request's header list is read from it as HTTP/1.1 writes
-// it, so that both say the same. Prompts are kept until a response begins: any of them may have to be sent again.
+// it, so that both say the same; where that is longer than the server's SETTINGS take, the request is not sent and is
+// fails as connect. Prompts are kept until a response begins: any of them may have to be sent again.
 //
 // # Slow readers and churn
 //

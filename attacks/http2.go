@@ -255,11 +255,14 @@ func (t *try) failStream(ctx context.Context, err error) {
 	var reset *resetError
 	var lost *lostError
 	var dropped *droppedError
+	var long *longHeadError
 	var ours *panicError
 	switch {
 	case errors.As(err, &ours):
 		panic(ours)
 	case t.failCause(ctx):
+	case errors.As(err, &long): // as of what never reached a server
+		t.fail(results.Connect, "%v", err)
 	case errors.As(err, &reset), errors.As(err, &dropped):
 		t.fail(results.Reset, "%v", err)
 	case errors.As(err, &lost):

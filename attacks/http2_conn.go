@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -54,14 +55,15 @@ type conn2 struct {
 	active  int // places taken
 	begun   int // and ever
 	idleAt  time.Duration
-	settled bool  // the server's SETTINGS came
-	served  bool  // a response came
-	limit   int   // of streams at a time
-	first   int64 // the window that a stream begins with
-	window  int64 // of what the server takes of all bodies
-	room    int64 // of what it may send of all answers
-	owed    int   // bytes taken that it has not been told of
-	last    bool  // no stream begins any more
+	settled bool   // the server's SETTINGS came
+	served  bool   // a response came
+	limit   int    // of streams at a time
+	longest uint64 // header list of a request that the server takes
+	first   int64  // the window that a stream begins with
+	window  int64  // of what the server takes of all bodies
+	room    int64  // of what it may send of all answers
+	owed    int    // bytes taken that it has not been told of
+	last    bool   // no stream begins any more
 	goAway  string
 	doubted time.Duration // when a ping asked whether it is there
 	unsaid  error         // of a write that failed
@@ -80,7 +82,7 @@ func (a *appender) Write(p []byte) (int, error) {
 
 func newConn2(m *mux, l *link) *conn2 {
 	c := &conn2{
-		mux: m, link: l, clock: m.pool.clock, streams: map[uint32]*stream2{}, nextID: 1, limit: assumedStreams,
+		mux: m, link: l, clock: m.pool.clock, streams: map[uint32]*stream2{}, nextID: 1, limit: assumedStreams, longest: math.MaxUint64,
 		first: initialWindow, window: initialWindow, room: connWindow,
 	}
 	l.tap.unbound()
@@ -220,12 +222,9 @@ func (s *stream2) open(request []byte) {
 	}
 	fields, body := parseRequest(request, scheme)
 	c.mu.Lock()
-	if fate, goAway := c.fate, c.goAway; fate != nil || goAway != "" {
+	if err := c.refuses(fields); err != nil {
 		c.mu.Unlock()
-		if fate == nil {
-			fate = &droppedError{goAway}
-		}
-		s.finish(fate)
+		s.finish(err)
 		return
 	}
 	s.id, s.window, s.later, s.opened = c.nextID, c.first, c.served, c.clock.Now()
@@ -240,6 +239,20 @@ func (s *stream2) open(request []byte) {
 		c.senders = append(c.senders, s)
 	}
 	c.mu.Unlock()
+}
+
+// refuses says why a request cannot be opened here, or nil. mu is held.
+func (c *conn2) refuses(fields []hpack.HeaderField) error {
+	if c.fate != nil {
+		return c.fate
+	}
+	if c.goAway != "" {
+		return &droppedError{c.goAway}
+	}
+	if size := listSize(fields); size > c.longest {
+		return &longHeadError{size, c.longest}
+	}
+	return nil
 }
 
 // writeHead queues what is in block. mu is held.

@@ -2,7 +2,9 @@ package attacks_test
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -523,6 +525,70 @@ func TestAServerThatTakesNoMore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sizeOf is the length of a request's header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
+func sizeOf(r *targetstest.Request) int {
+	size := len(":method"+r.Method) + len(":scheme"+"http") + len(":path"+r.Path) + 3*32
+	for name, values := range r.Header {
+		if name == "Host" {
+			name = ":authority"
+		}
+		for _, value := range values {
+			size += len(name+value) + 32
+		}
+	}
+	return size
+}
+
+// A request whose headers are a byte longer than the server takes is not sent and says so; one that is as long is.
+// Others on the connection are none the worse, and what the server says later counts for those that come later.
+func TestRequestsHeedTheServersHeaderLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var size int
+		server := targetstest.NewHTTP2(t, targetstest.HTTP2{Pipe: true}, func(s *targetstest.Stream2) {
+			if s.Index > 0 {
+				good(s)
+				return
+			}
+			size = sizeOf(&s.Request)
+			limit := func(n int) {
+				s.Frame(http2.FrameSettings, 0, 0, "\x00\x06"+string(binary.BigEndian.AppendUint32(nil, uint32(n))))
+			}
+			s.Stream()
+			s.Data(aLine)
+			limit(size)
+			s.Pause(150 * time.Millisecond)
+			limit(size - 1)
+			s.Pause(200 * time.Millisecond)
+			limit(size)
+			s.Pause(time.Second)
+			s.Last(aLine + end)
+		})
+		got := attack2(t, server, 500*time.Millisecond, func(cfg *attacks.Config) {
+			cfg.Profile.Constant.Rate = 10
+			cfg.Endpoint.Headers = map[string]string{"X-Org": strings.Repeat("us", 100)}
+		})
+		want := fmt.Sprintf("its headers have %d bytes as HTTP/2 counts them (name + value + 32 each), and the server takes %d: "+
+			"send fewer headers or shorter ones, or leave http2 out", size, size-1)
+		for _, s := range got {
+			switch refused := s.Index == 2 || s.Index == 3; {
+			case refused && (s.Outcome != results.Connect || !strings.Contains(s.Error, want) || s.Done != s.Sent || s.Reconnects != 0):
+				t.Errorf("sample %d is %s: %s, after %d reconnects; want connect: %s", s.Index, s.Outcome, s.Error, s.Reconnects, want)
+			case !refused && (s.Outcome != results.Complete || len(s.Chunks) != 2 || s.Reconnects != 0):
+				t.Errorf("sample %d is %s: %s, with %d chunks; want complete with 2", s.Index, s.Outcome, s.Error, len(s.Chunks))
+			}
+		}
+		for _, r := range server.Requests() {
+			if sizeOf(&r) != size {
+				t.Errorf("the headers of request %d have %d bytes, want %d: %v", r.Index, sizeOf(&r), size, r.Header)
+			}
+		}
+		if len(got) != 5 || len(server.Requests()) != 3 || server.Accepts() != 1 || len(server.Resets()) != 0 || len(server.GoAways()) != 1 {
+			t.Errorf("%d samples of %d requests on %d connections, %d resets, %d GOAWAY; want 5 of 3 on 1, none and one",
+				len(got), len(server.Requests()), server.Accepts(), len(server.Resets()), len(server.GoAways()))
+		}
+	})
 }
 
 // What a server wants of us it gets: settings and pings are acknowledged, while it answers.

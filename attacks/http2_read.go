@@ -247,6 +247,8 @@ func (c *conn2) settings(f *http2.SettingsFrame) error {
 			return c.setFirst(int64(s.Val))
 		case http2.SettingHeaderTableSize:
 			c.hpack.SetMaxDynamicTableSize(min(s.Val, tableSize))
+		case http2.SettingMaxHeaderListSize:
+			c.longest = uint64(s.Val)
 		default: // those are not about us
 		}
 		return nil

@@ -120,6 +120,15 @@ func (e *droppedError) Error() string {
 	return "connection was given up before the request began" + e.why
 }
 
+// A longHeadError is the end of a stream that was not opened: its header list is longer than the server takes.
+type longHeadError struct{ size, longest uint64 }
+
+// Error says both sizes, and what to do.
+func (e *longHeadError) Error() string {
+	return fmt.Sprintf("request was not sent: its headers have %d bytes as HTTP/2 counts them (name + value + 32 each), and the server takes %d: "+
+		"send fewer headers or shorter ones, or leave http2 out", e.size, e.longest)
+}
+
 // A lostError is the end of a stream by that of its connection. It does not unwrap: an io.EOF of the network is no
 // proper end of a stream.
 type lostError struct {
@@ -149,6 +158,14 @@ func parseRequest(text []byte, scheme string) (fields []hpack.HeaderField, body 
 		}
 	}
 	return fields, body
+}
+
+// listSize is the length of a header list as a server counts it against its SETTINGS (RFC 9113, 6.5.2).
+func listSize(fields []hpack.HeaderField) (size uint64) {
+	for _, f := range fields {
+		size += uint64(f.Size())
+	}
+	return size
 }
 
 // await returns when done does, which is asked with mu held, or when the stream has ended or nobody waits any longer.
