@@ -32,12 +32,13 @@ func (r *Report) servers(s *screen, phases bool) error {
 	if len(r.Server) == 0 {
 		return nil
 	}
-	g := grid{
-		header: []string{"", "ttft mean", "ours", "apart", "p50", "ours", "tokens", "ours", "waiting", "kv"},
-		right:  []bool{false, true, true, true, true, true, true, true, true, true},
-	}
+	columns := serverColumns(r.NoLoad)
+	g := grid{header: []string{""}, right: []bool{false}}
 	if phases {
-		g.header, g.right = slices.Insert(g.header, 1, ""), slices.Insert(g.right, 1, false)
+		g.header, g.right = append(g.header, ""), append(g.right, false)
+	}
+	for _, c := range columns {
+		g.header, g.right = append(g.header, c.name), append(g.right, true)
 	}
 	read := map[string]bool{} // at any time
 	for i := range r.Server {
@@ -50,9 +51,12 @@ func (r *Report) servers(s *screen, phases bool) error {
 		if !read[name] {
 			continue // a note says why
 		}
-		cells := append([]string{blankAgain(name, last)}, it.cells()...)
+		cells := []string{blankAgain(name, last)}
 		if phases {
-			cells = slices.Insert(cells, 1, string(it.Phase))
+			cells = append(cells, string(it.Phase))
+		}
+		for _, c := range columns {
+			cells = append(cells, c.show(it))
 		}
 		g.add(cells...)
 		last = name
@@ -60,7 +64,11 @@ func (r *Report) servers(s *screen, phases bool) error {
 	if len(g.rows) == 0 {
 		s.title("SERVER", "")
 	} else {
-		s.title("SERVER", "  its own figures beside ours: ttft from arrival there, and from sent; p50 by buckets; waiting, kv: most")
+		about := "  its own figures beside ours: ttft from arrival there, and from sent; p50 by buckets; waiting, kv: most"
+		if r.NoLoad {
+			about = "  its own figures: ttft from arrival there; p50 by buckets; waiting, kv: most"
+		}
+		s.title("SERVER", about)
 		if err := s.table(g); err != nil {
 			return err
 		}
@@ -100,37 +108,72 @@ func (s *ServerStats) name() string {
 	return plain(strings.Join(parts, ", "))
 }
 
-func (s *ServerStats) cells() []string {
-	const unknown = "–"
-	count := func(x float64, known bool) string {
-		if !known {
-			return unknown
+// A serverColumn is a figure of a server, or one of ours beside it.
+type serverColumn struct {
+	name string
+	show func(*ServerStats) string
+}
+
+// serverColumns are those beside ours, or, where there is no load of ours, alone and with the requests that ended there.
+func serverColumns(alone bool) []serverColumn {
+	mean := serverColumn{"ttft mean", func(s *ServerStats) string {
+		if s.TTFT.N == 0 {
+			return unknownFigure
 		}
-		return fmt.Sprintf("%.0f", x)
+		return s.TTFT.Mean.String()
+	}}
+	p50, tokens := serverColumn{"p50", (*ServerStats).median}, counted("tokens", SignalOutputTokens)
+	waiting := serverColumn{"waiting", func(s *ServerStats) string {
+		if s.Waiting.N == 0 {
+			return unknownFigure
+		}
+		return fmt.Sprintf("%.0f", s.Waiting.Max)
+	}}
+	kv := serverColumn{"kv", func(s *ServerStats) string {
+		if s.KVUsage.N == 0 {
+			return unknownFigure
+		}
+		return Percent(s.KVUsage.Max)
+	}}
+	if alone {
+		return []serverColumn{counted("done", SignalDone), counted("failed", SignalFailed), mean, p50, tokens, waiting, kv}
 	}
-	mean, apart, p50 := unknown, unknown, unknown
-	if s.TTFT.N > 0 {
-		mean = s.TTFT.Mean.String()
+	ours := func(of func(Quantiles) Seconds) serverColumn {
+		return serverColumn{"ours", func(s *ServerStats) string { return timeOf(s.Ours.TTFT, of) }}
 	}
-	if s.TTFT.N > 0 && s.Ours.TTFT.N > 0 {
-		apart = signed(s.Apart)
-	}
+	apart := serverColumn{"apart", func(s *ServerStats) string {
+		if s.TTFT.N == 0 || s.Ours.TTFT.N == 0 {
+			return unknownFigure
+		}
+		return signed(s.Apart)
+	}}
+	received := serverColumn{"ours", func(s *ServerStats) string { return fmt.Sprintf("%.0f", s.Ours.Tokens) }}
+	return []serverColumn{mean, ours(func(q Quantiles) Seconds { return q.Mean }), apart, p50, ours(Quantiles.p50), tokens, received, waiting, kv}
+}
+
+// unknownFigure stands where a server tells nothing.
+const unknownFigure = "–"
+
+// counted is a counter's column.
+func counted(name, signal string) serverColumn {
+	return serverColumn{name, func(s *ServerStats) string {
+		n, told := s.Counts[signal]
+		if !told {
+			return unknownFigure
+		}
+		return fmt.Sprintf("%.0f", n)
+	}}
+}
+
+// median is that of a server's own histogram; one past its last bucket is more than where that begins.
+func (s *ServerStats) median() string {
 	switch q := s.TTFT.P50; {
 	case math.IsInf(float64(q.To), 1):
-		p50 = ">" + q.Value.String()
+		return ">" + q.Value.String()
 	case q.Known():
-		p50 = q.Value.String()
+		return q.Value.String()
 	}
-	tokens, told := s.Counts[SignalOutputTokens]
-	kv := unknown
-	if s.KVUsage.N > 0 {
-		kv = Percent(s.KVUsage.Max)
-	}
-	ours := func(of func(Quantiles) Seconds) string { return timeOf(s.Ours.TTFT, of) }
-	return []string{
-		mean, ours(func(q Quantiles) Seconds { return q.Mean }), apart, p50, ours(Quantiles.p50),
-		count(tokens, told), count(s.Ours.Tokens, true), count(s.Waiting.Max, s.Waiting.N > 0), kv,
-	}
+	return unknownFigure
 }
 
 // signed writes a difference with its sign.

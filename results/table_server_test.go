@@ -80,6 +80,35 @@ func TestServerTable(t *testing.T) {
 	}
 }
 
+// Where no load of ours was put on, there is nothing beside a server's own figures.
+func TestServerTableWithoutALoad(t *testing.T) {
+	r := results.Report{
+		Version: 1, Experiment: "x", NoLoad: true, Started: time.Unix(0, 0), Phases: []results.PhaseStats{{Phase: results.Baseline}},
+		Server: []results.ServerStats{
+			{
+				Phase: results.Baseline, Sources: []string{"b"}, Readings: 10,
+				TTFT:   results.ServerTimes{N: 40, Mean: 0.0249, P50: results.BucketQuantile{Value: 0.0298, From: 0.02, To: 0.04}},
+				Counts: map[string]float64{results.SignalOutputTokens: 1030, results.SignalDone: 38, results.SignalFailed: 2},
+			},
+			{Phase: results.Fault, Sources: []string{"b"}, Readings: 10, Counts: map[string]float64{results.SignalDone: 12}},
+		},
+	}
+	var out strings.Builder
+	if err := r.WriteTable(&out, results.TableOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(out.String(), "SERVER")
+	const want = `  its own figures: ttft from arrival there; p50 by buckets; waiting, kv: most
+              done  failed  ttft mean      p50  tokens  waiting  kv
+────────────────────────────────────────────────────────────────────
+ b  baseline    38       2    24.9 ms  29.8 ms    1030        –   –
+    fault       12       –          –        –       –        –   –
+`
+	if table != want {
+		t.Errorf("the table is\n%s\nwant\n%s", table, want)
+	}
+}
+
 // Of pages that never answered there is a sentence, and no row of dashes.
 func TestServersThatWereNeverReadHaveNoRow(t *testing.T) {
 	r := results.Report{Server: []results.ServerStats{{Phase: results.Baseline, Sources: []string{"a"}, Error: "connection refused"}}}
