@@ -141,7 +141,7 @@ func (c Client) Validate() []error {
 		errs = append(errs, fmt.Errorf("users %d is not between 1 and %d: write 100, or leave it out for a new one each time", c.Users, maxKindUsers))
 	}
 	if c.Key != "" && !strings.Contains(c.Key, "${") {
-		errs = append(errs, errors.New("key is written out: write key: ${NAME}, and export NAME"))
+		errs = append(errs, errors.New(`key is written out: write key: "${NAME}", and export NAME`))
 	}
 	if c.Deadline < 0 {
 		errs = append(errs, fmt.Errorf("deadline %s is negative: write 60s", c.Deadline))

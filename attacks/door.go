@@ -79,7 +79,7 @@ func (cfg *Config) newRoute(e *targets.Endpoint, model string, class *Class, cli
 	case err != nil:
 		return rt, nil, err
 	case u.User != nil:
-		return rt, nil, errors.New("url holds a user or a password: write key: ${NAME} or headers instead")
+		return rt, nil, errors.New(`url holds a user or a password: write key: "${NAME}" or headers instead`)
 	}
 	var errs []error
 	for i := range clients {

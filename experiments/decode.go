@@ -108,9 +108,12 @@ func emptyDocument(n *yaml.Node) bool {
 // What the YAML parser says of itself, as opposed to its scanner, whose lines are right: its
 // lines count from 0. It gives none where that is 0, and none for an anchor.
 var (
-	zeroBased     = regexp.MustCompile(`^did not find expected (?:node content|key|<|'-' indicator|',' or)|^found undefined tag handle`)
-	tabbed        = regexp.MustCompile(`^ *\t`)
-	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+	zeroBased = regexp.MustCompile(`^did not find expected (?:node content|key|<|'-' indicator|',' or)|^found undefined tag handle`)
+	tabbed    = regexp.MustCompile(`^ *\t`)
+	// What looks like a reference and is none is in quotes or a comment.
+	quotedOrComment = regexp.MustCompile(`(?m)(?:^|[\s,:{\[])(?:"(?:[^"\\]|\\.)*"|'[^']*'|#.*)`)
+	plainReference  = regexp.MustCompile(`\$\{\w*\}`)
+	unknownAnchor   = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
 func (d *decoder) syntax(text []byte, err error) {
@@ -133,7 +136,40 @@ func (d *decoder) syntax(text []byte, err error) {
 	if rows := bytes.Split(text, []byte("\n")); line <= len(rows) && tabbed.Match(rows[line-1]) {
 		message += "; its line is indented with a tab, and YAML takes spaces alone"
 	}
+	if strings.HasPrefix(message, "did not find expected ',' or") { // told of where the braces open
+		if at, bare := bareReference(text, line); bare != "" {
+			line = at
+			message += fmt.Sprintf(`; a value with %s stands within braces in quotes: write "%[1]s"`, bare)
+		}
+	}
 	d.problems = append(d.problems, Problem{File: d.file, Line: line, Text: "is not YAML: " + message})
+}
+
+// bareReference finds the first ${NAME} without quotes within the braces or brackets that open in a line, counted
+// from 1, and its own line; "": there is none. Outside of them it needs no quotes. What stands beside it may be a secret.
+func bareReference(text []byte, line int) (at int, reference string) {
+	rows := bytes.SplitAfter(text, []byte("\n"))
+	if line > len(rows) {
+		return 0, ""
+	}
+	rest := quotedOrComment.ReplaceAllFunc(bytes.Join(rows[line-1:], nil), func(hidden []byte) []byte {
+		return append(hidden[:1:1], bytes.Map(func(r rune) rune { // the first may be a brace
+			if r == '\n' {
+				return r
+			}
+			return ' '
+		}, hidden[1:])...)
+	})
+	m := plainReference.FindIndex(rest)
+	if m == nil {
+		return 0, ""
+	}
+	before := string(rest[:m[0]])
+	count := func(of string) int { return strings.Count(before, of) }
+	if count("{")+count("[") <= count("}")+count("]") {
+		return 0, ""
+	}
+	return line + count("\n"), string(rest[m[0]:m[1]])
 }
 
 // enter counts one value, follows aliases and marks a container as being walked. It returns nil

@@ -25,13 +25,13 @@ func (c *checker) secrets() {
 	for name, endpoint := range stack.Endpoints {
 		path := join("stack.endpoints", name)
 		c.secretKey(join(path, "key"), endpoint.Key)
-		c.secretURL(join(path, "url"), endpoint.URL, "write key: ${NAME}, or headers")
+		c.secretURL(join(path, "url"), endpoint.URL, `write key: "${NAME}", or headers`)
 		c.secretHeaders(path, endpoint.Headers)
 	}
 	for name, page := range stack.Metrics {
 		path := join("stack.metrics", name)
 		c.secretKey(join(path, "key"), page.Key)
-		c.secretURL(join(path, "url"), page.URL, "write key: ${NAME}")
+		c.secretURL(join(path, "url"), page.URL, `write key: "${NAME}"`)
 	}
 	for name, store := range stack.Stores {
 		c.secretURL(join(join("stack.stores", name), "url"), store.URL, noSecret)
@@ -47,7 +47,7 @@ const noSecret = "leave it out, and let failwhale reach it without"
 
 func (c *checker) secretKey(path, value string) {
 	if value != "" && !reference.MatchString(value) && c.fine(path) {
-		c.atPath(path, "is written out: put it into an environment variable and write ${NAME}")
+		c.atPath(path, `is written out: put it into an environment variable and write "${NAME}"`)
 	}
 }
 
@@ -55,7 +55,7 @@ func (c *checker) secretKey(path, value string) {
 func (c *checker) secretHeaders(path string, headers map[string]string) {
 	for header, value := range headers {
 		if secretHeader(header) && !headerReference.MatchString(value) {
-			c.atPath(join(join(path, "headers"), header), "holds a secret: put it into an environment variable and write ${NAME}, or Bearer ${NAME}")
+			c.atPath(join(join(path, "headers"), header), `holds a secret: put it into an environment variable and write "${NAME}", or "Bearer ${NAME}"`)
 		}
 	}
 }

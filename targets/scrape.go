@@ -79,7 +79,7 @@ func (m Metrics) check() error {
 		return fmt.Errorf("url %q isn't http://HOST/metrics or https://HOST/metrics", shownURL(m.URL))
 	}
 	if u.User != nil {
-		return fmt.Errorf("url %q has a user in it: write key: ${NAME}", shownURL(m.URL))
+		return fmt.Errorf(`url %q has a user in it: write key: "${NAME}"`, shownURL(m.URL))
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func (m Metrics) key(lookup func(string) (string, bool)) (string, error) {
 	name, closed := strings.CutSuffix(m.Key, "}")
 	name, opened := strings.CutPrefix(name, "${")
 	if !opened || !closed || name == "" {
-		return "", errors.New("key is written out: put it into an environment variable and write ${NAME}")
+		return "", errors.New(`key is written out: put it into an environment variable and write "${NAME}"`)
 	}
 	value, ok := "", false
 	if lookup != nil {

@@ -69,7 +69,7 @@ func refused(resp *http.Response, text []byte) error {
 		return fmt.Errorf("%s: SGLang has metrics only with --enable-metrics, llama.cpp with --metrics, Ollama has none; "+
 			"TensorRT-LLM's are at /prometheus/metrics, Triton's at port 8002", resp.Status)
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		return fmt.Errorf("%s: write key: ${NAME} beside the url", resp.Status)
+		return fmt.Errorf(`%s: write key: "${NAME}" beside the url`, resp.Status)
 	case code != http.StatusOK:
 		return fmt.Errorf("%s: %s", resp.Status, reason(text))
 	case json:

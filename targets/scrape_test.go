@@ -177,7 +177,7 @@ func TestScraperRefusals(t *testing.T) {
 		{"llama.cpp without its flag", func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, `{"error":{"code":501}}`, http.StatusNotImplemented)
 		}, []string{"501", "--metrics"}},
-		{"a page with a lock", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, []string{"401", "key: ${NAME}"}},
+		{"a page with a lock", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, []string{"401", `key: "${NAME}"`}},
 		{"a web page", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			fmt.Fprint(w, "<!DOCTYPE html>")
@@ -295,7 +295,7 @@ func TestNewScraperRefuses(t *testing.T) {
 	}{
 		"no URL":          {"a", targets.Metrics{}, `metrics a: url "" isn't`},
 		"no host":         {"a", targets.Metrics{URL: "localhost:8000/metrics"}, `url "localhost:8000/metrics" isn't`},
-		"a user":          {"a", targets.Metrics{URL: "http://me:hunter2@h/metrics"}, "has a user in it: write key: ${NAME}"},
+		"a user":          {"a", targets.Metrics{URL: "http://me:hunter2@h/metrics"}, `has a user in it: write key: "${NAME}"`},
 		"a key":           {"a", targets.Metrics{URL: "http://h/metrics", Key: "hunter2"}, "written out"},
 		"a missing key":   {"a", targets.Metrics{URL: "http://h/metrics", Key: "${NOPE}"}, "environment variable NOPE is not set"},
 		"failwhale's own": {"failwhale", targets.Metrics{URL: "http://h/metrics"}, "write another"},
