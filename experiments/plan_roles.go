@@ -4,11 +4,15 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/failwhale/failwhale/faults"
 )
 
-// roles checks that what faults name is a role of the stack, where the file tells which there are. It knows no
-// kind of fault: a parameter that is called region, store, dependency or gpu names a role, in every kind.
+// roles checks that what faults name is a role of the stack, where the file tells which there are, and warns of what
+// this machine has not now. It knows no kind of fault: a parameter that is called region, store, dependency or gpu names
+// a role, in every kind.
 func (c *checker) roles() {
+	c.foresee()
 	names, known := c.plan.Stack.Roles()
 	if !known || !c.fine("stack") {
 		return
@@ -26,6 +30,18 @@ func (c *checker) roles() {
 				continue
 			}
 			c.atPath(join(path, role), "the stack has no %s %q%s", role, clip(value.String()), c.orRole(role, value.String(), have))
+		}
+	}
+}
+
+// foresee warns of faults that could not be injected as things are: they may be mended before the run, or be so elsewhere.
+func (c *checker) foresee() {
+	for i, f := range c.plan.Faults {
+		path := join(fmt.Sprintf("faults[%d]", i), f.Kind)
+		if own, ok := f.Fault.(faults.Foreseer); ok && c.fine(path) && c.fine("stack") {
+			if err := own.Foresee(c.plan.Stack); err != nil {
+				c.warn(path, "could not be injected as things are here: %s", err)
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/failwhale/failwhale/results"
 	"github.com/failwhale/failwhale/targets"
@@ -43,6 +44,7 @@ var (
 	_ Validator = (*ConfigPush)(nil)
 	_ Claimer   = (*ConfigPush)(nil)
 	_ Noter     = (*ConfigPush)(nil)
+	_ Foreseer  = (*ConfigPush)(nil)
 )
 
 // Validate reports what is missing or contradicts itself.
@@ -75,7 +77,7 @@ func (f *ConfigPush) Prepare(ctx context.Context, s *targets.Stack) error {
 	case f.Body != nil:
 		f.Pushed = []byte(*f.Body)
 	case d.Absent:
-		return fmt.Errorf("store %s holds no document in which a path could be set: use body", f.Store)
+		return f.nothingToSetIn(store.Resource())
 	default:
 		if f.Pushed, err = setPaths(d.Body, f.Set); err != nil {
 			return fmt.Errorf("store %s: %w", f.Store, err)
@@ -86,6 +88,22 @@ func (f *ConfigPush) Prepare(ctx context.Context, s *targets.Stack) error {
 	}
 	f.Ready, f.Done, f.Fenced, f.Remark = true, false, false, ""
 	return nil
+}
+
+// Foresee says that a store's file is not there, where a path is to be set in it: body may well be pushed where nothing was.
+func (f *ConfigPush) Foresee(spec targets.Spec) error {
+	if store := spec.Stores[f.Store]; len(f.Set) > 0 && store.Missing() {
+		return f.nothingToSetIn("file://" + store.File)
+	}
+	return nil
+}
+
+// nothingToSetIn says where no document is: a URL, as ConfigStore.Resource.
+func (f *ConfigPush) nothingToSetIn(where string) error {
+	if path, isFile := strings.CutPrefix(where, "file://"); isFile {
+		return fmt.Errorf("store %s: there is no file %s in which a path could be set: mend its file in stores, or use body for a push of a whole document", f.Store, path)
+	}
+	return fmt.Errorf("store %s: there is no document at %s in which a path could be set: mend its url in stores, or use body for a push of a whole document", f.Store, where)
 }
 
 // Resources is the document: a URL or a file.

@@ -2,6 +2,8 @@ package faults_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -119,6 +121,34 @@ func TestConfigPushFenceFails(t *testing.T) {
 	note(t, f, "late", "not ruled out", "the store refuses")
 }
 
+// A path can be set only in a file that is there; a whole document may well be pushed where none was.
+func TestConfigPushIntoAMissingFile(t *testing.T) {
+	there, typo := filepath.Join(t.TempDir(), "there.json"), filepath.Join(t.TempDir(), "typo.json")
+	must(t, os.WriteFile(there, []byte("{}"), 0o600))
+	set := &faults.ConfigPush{Store: "router", Set: map[string]any{"a": 1}}
+	want := []string{"store router: there is no file " + typo + " in which a path could be set", "in stores", "body"}
+	wantError(t, "Prepare()", set.Prepare(t.Context(), attach(t, storeHandle(targets.Store{File: typo}))), want...)
+	for _, tt := range []struct {
+		fault *faults.ConfigPush
+		store targets.Store
+		want  []string
+	}{
+		{set, targets.Store{File: typo}, want},
+		{set, targets.Store{File: there}, nil},
+		{set, targets.Store{URL: "http://h/config"}, nil},
+		{set, targets.Store{}, nil},
+		{&faults.ConfigPush{Store: "router", Body: new("{}")}, targets.Store{File: typo}, nil},
+		{&faults.ConfigPush{Store: "other", Set: map[string]any{"a": 1}}, targets.Store{File: typo}, nil},
+	} {
+		err := tt.fault.Foresee(targets.Spec{Stores: map[string]targets.Store{"router": tt.store}})
+		if tt.want == nil {
+			must(t, err)
+			continue
+		}
+		wantError(t, "Foresee()", err, tt.want...)
+	}
+}
+
 // What cannot be undone safely, or is no harm, is refused.
 func TestConfigPushRefuses(t *testing.T) {
 	for _, tt := range []struct {
@@ -129,7 +159,7 @@ func TestConfigPushRefuses(t *testing.T) {
 		want  []string
 	}{
 		{"no ETag", new("{}"), setField(), (*faultstest.Store).Untag, []string{"no ETag", "If-Match"}},
-		{"nothing to set in", nil, setField(), nil, []string{"no document", "use body"}},
+		{"nothing to set in", nil, setField(), nil, []string{"store router: there is no document at http://", "use body"}},
 		{"no JSON", new("a: b"), setField(), nil, []string{"no JSON", "use body"}},
 		{"no change", new(`{"pools": null}`), setField(), nil, []string{"no harm"}},
 		{"neither", new("{}"), &faults.ConfigPush{Store: "router"}, nil, []string{"exactly one of set"}},

@@ -58,6 +58,12 @@ type Claimer interface {
 // full stop, or "".
 type Noter interface{ Note() string }
 
+// A Foreseer is a Fault that can tell by a stack's description alone, as far as this machine knows it, what would
+// keep it from being injected now. Foresee changes nothing and asks nobody else. Nil: nothing that can be seen from here.
+type Foreseer interface {
+	Foresee(spec targets.Spec) error
+}
+
 // A Kind is one kind of fault: its name in experiment files, what it does in a
 // sentence, and a constructor that returns it with its defaults filled in.
 type Kind struct {

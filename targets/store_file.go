@@ -23,6 +23,15 @@ import (
 // moment in which another writer is not seen: files have no compare-and-swap.
 type fileStore struct{ path string }
 
+// Missing reports whether s is a file of this machine that is not there. What cannot be told is no: not of a URL.
+func (s Store) Missing() bool {
+	if s.File == "" {
+		return false
+	}
+	_, err := os.Stat(s.File)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // resolve follows symbolic links, so that the file is replaced and not the link. The
 // file itself may be absent.
 func (f *fileStore) resolve() (string, error) {
