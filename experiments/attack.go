@@ -37,7 +37,7 @@ func Attack(ctx context.Context, cfg attacks.Config, opts AttackOptions) (*resul
 	if opts.Duration <= 0 && !cfg.Profile.Ends(results.Baseline) && cfg.Requests == 0 {
 		return nil, fmt.Errorf("%s does not end by itself: say for how long", cfg.Profile)
 	}
-	plan := &Plan{Experiment: "attack", Seed: cfg.Seed, SLO: opts.SLO, Attack: AttackSpec{Profile: cfg.Profile}, Phases: PhaseSpec{Baseline: Length{For: opts.Duration}}}
+	plan := &Plan{Experiment: "attack", Seed: cfg.Seed, SLO: opts.SLO, Attack: AttackSpec{Profile: cfg.Profile, Workload: cfg.Workload, Clients: cfg.Clients}, Phases: PhaseSpec{Baseline: Length{For: opts.Duration}}}
 	r := &Runner{Plan: plan, Progress: opts.Progress}
 	clock := results.NewClock()
 	cfg.Run = nonceRun("attack", clock.Started())

@@ -37,7 +37,7 @@ type Judge struct {
 // NewJudge returns a judge of runs of plan, which must not change any more.
 func NewJudge(plan *Plan) *Judge {
 	j := &Judge{
-		plan: plan, line: newTimeline(plan), all: newOverall(), until: map[results.Phase]int{}, beside: newServers(),
+		plan: plan, line: newTimeline(plan), all: newOverall(), until: map[results.Phase]int{}, beside: newServers(plan.Attack.slowReaders()),
 	}
 	j.reader = reader{slo: plan.SLO, line: j.line}
 	for _, c := range plan.Hypotheses {

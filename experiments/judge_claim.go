@@ -23,17 +23,18 @@ func (r ruling) finding(c Claim) results.Finding {
 	return results.Finding{Claim: c.Text, Verdict: r.verdict, Observed: r.observed, Bound: r.bound, Why: r.why, N: r.n}
 }
 
-// A view is one tally and the length of its window.
+// A view is one tally, the length of its window, and the load that it is of.
 type view struct {
 	*tally
 	length time.Duration
+	load   *AttackSpec
 }
 
 // view gives a tally its window as far as it is known. At the gate, rates are those of the samples
 // that have ended (see Gate).
 func (j *Judge) view(t *trio, p phase, gate bool) view {
 	from, to, _ := j.line.window(p)
-	v := view{&t[p], to - from}
+	v := view{&t[p], to - from, &j.plan.Attack}
 	if gate {
 		ended := t[p]
 		ended.tokens, ended.goodTokens = t[p].doneTokens, t[p].doneGoodTokens
@@ -94,7 +95,7 @@ func rule(c Condition, p phase, now, base view) ruling {
 		r.verdict, r.why = results.Refuted, told(c.Metric, now.tally)
 	}
 	if blind(c.Metric, now.clients.echoed) && (r.verdict != results.Refuted || x == 0) { // a leak that was seen was seen
-		r.verdict, r.why = results.Undecided, blindWhy
+		r.verdict, r.why = results.Undecided, now.load.noEcho(c.Metric.Labels)
 	}
 	if n := now.clients.echoed; c.Metric.class() == countClass && r.verdict == results.Held && n < need {
 		r.verdict, r.why = results.Undecided, fmt.Sprintf("only %d of %d answers carried their own nonce, it takes %d: in others a swap would not have been seen", n, now.clients.answers, need)

@@ -70,7 +70,7 @@ func (j *Judge) findings() []results.Finding {
 		all = append(all, r.finding(t.claim))
 	}
 	for _, g := range j.guards {
-		f := g.finding(j.line.last, j.line)
+		f := g.finding(j.line.last, j.line, &j.plan.Attack)
 		if late != "" && f.Verdict == results.Refuted {
 			f.Verdict, f.Why = results.Undecided, generatorBound
 		}

@@ -152,7 +152,7 @@ func (g *guardTrack) bound() string {
 }
 
 // finding is what became of the guard. last is the end of the records.
-func (g *guardTrack) finding(last time.Duration, line *timeline) results.Finding {
+func (g *guardTrack) finding(last time.Duration, line *timeline, load *AttackSpec) results.Finding {
 	b := g.breach(last)
 	if b.came {
 		return g.refuted(b)
@@ -169,7 +169,7 @@ func (g *guardTrack) finding(last time.Duration, line *timeline) results.Finding
 	case !line.ended || line.cut.came:
 		f.Why = "not breached until the run was cut short"
 	case blind(g.guard.Metric, g.echoed):
-		f.Why = blindWhy
+		f.Why = load.noEcho(g.guard.Metric.Labels)
 	case g.server != nil && g.blind(line) != "":
 		f.Why = "not breached as far as is known: " + g.blind(line)
 	case g.missedFault(line):

@@ -14,21 +14,22 @@ func (j *Judge) Report() *results.Report {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r := &results.Report{
-		Version:    results.LogVersion,
-		Experiment: j.plan.Experiment,
-		About:      j.plan.About,
-		Seed:       j.plan.Seed,
-		Duration:   j.line.last,
-		Torn:       j.isTorn(),
-		Findings:   j.findings(),
-		Phases:     j.phaseStats(),
-		Slices:     j.sliceStats(),
-		Faults:     []results.FaultReport{},
-		Events:     append([]results.Event{}, j.events...),
-		MeanStream: meanStream(&j.all.whole[inBaseline]),
-		SLO:        j.plan.SLO.String(),
-		ClosedLoop: j.plan.Attack.Profile.Closed(),
-		NoLoad:     j.plan.Attack.None,
+		Version:     results.LogVersion,
+		Experiment:  j.plan.Experiment,
+		About:       j.plan.About,
+		Seed:        j.plan.Seed,
+		Duration:    j.line.last,
+		Torn:        j.isTorn(),
+		Findings:    j.findings(),
+		Phases:      j.phaseStats(),
+		Slices:      j.sliceStats(),
+		Faults:      []results.FaultReport{},
+		Events:      append([]results.Event{}, j.events...),
+		MeanStream:  meanStream(&j.all.whole[inBaseline]),
+		SLO:         j.plan.SLO.String(),
+		ClosedLoop:  j.plan.Attack.Profile.Closed(),
+		NoLoad:      j.plan.Attack.None,
+		SlowReaders: j.plan.Attack.slowReaders(),
 	}
 	if h := j.header; h != nil {
 		r.Started, r.Seed, r.Overrides = h.Started.Round(0).UTC(), h.Seed, maps.Clone(h.Overrides)
@@ -44,6 +45,9 @@ func (j *Judge) Report() *results.Report {
 	}
 	for _, f := range j.faults {
 		r.Faults = append(r.Faults, f.report)
+	}
+	if r.Blind() {
+		r.NoEcho = j.plan.Attack.noEcho(nil)
 	}
 	j.conclude(r)
 	return r

@@ -17,6 +17,7 @@ import (
 type servers struct {
 	pages  map[string]*pageTrack
 	groups []*serverGroup
+	slow   results.SlowReaders
 }
 
 // A serverGroup is all pages with the same labels: one model's engines behind one gateway, say.
@@ -45,7 +46,9 @@ type serverTally struct {
 	tokens                    float64              // ours
 }
 
-func newServers() *servers { return &servers{pages: map[string]*pageTrack{}} }
+func newServers(slow results.SlowReaders) *servers {
+	return &servers{pages: map[string]*pageTrack{}, slow: slow}
+}
 
 // open learns of the pages that a log's header names, so that the first requests count too.
 func (s *servers) open(stack json.RawMessage) {
@@ -232,14 +235,14 @@ func (s *servers) stats(line *timeline, lag results.Quantiles) []results.ServerS
 		for p := range phase(judgedPhases) {
 			t := &g.phases[p]
 			if _, ok := line.reported(p); ok && (t.readings > 0 || t.failed != "" || t.counts != nil) {
-				all = append(all, t.stats(p, g, lag))
+				all = append(all, t.stats(p, g, lag, s.slow))
 			}
 		}
 	}
 	return all
 }
 
-func (t *serverTally) stats(p phase, g *serverGroup, lag results.Quantiles) results.ServerStats {
+func (t *serverTally) stats(p phase, g *serverGroup, lag results.Quantiles, slow results.SlowReaders) results.ServerStats {
 	s := results.ServerStats{
 		Phase: p.name(), Labels: maps.Clone(g.labels), Sources: slices.Sorted(maps.Keys(g.pages)),
 		Server:   strings.Join(slices.Sorted(maps.Keys(t.kinds)), "+"),
@@ -254,7 +257,7 @@ func (t *serverTally) stats(p phase, g *serverGroup, lag results.Quantiles) resu
 	if s.TTFT.N > 0 && s.Ours.TTFT.N > 0 {
 		s.Apart = s.Ours.TTFT.Mean - s.TTFT.Mean
 	}
-	s.Notes = notesOn(&s, lag)
+	s.Notes = notesOn(&s, lag, slow)
 	return s
 }
 

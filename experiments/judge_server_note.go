@@ -19,10 +19,11 @@ const (
 	fewTokens = 100
 )
 
-// notesOn says what the differences between a server's figures and ours may mean.
-func notesOn(s *results.ServerStats, lag results.Quantiles) []string {
+// notesOn says what the differences between a server's figures and ours may mean. slow: which of our
+// clients read slowly by plan.
+func notesOn(s *results.ServerStats, lag results.Quantiles, slow results.SlowReaders) []string {
 	var notes []string
-	for _, note := range []string{noteOnTTFT(s, lag), noteOnTokens(s)} {
+	for _, note := range []string{noteOnTTFT(s, lag, slow), noteOnTokens(s)} {
 		if note != "" {
 			notes = append(notes, note)
 		}
@@ -30,7 +31,7 @@ func notesOn(s *results.ServerStats, lag results.Quantiles) []string {
 	return notes
 }
 
-func noteOnTTFT(s *results.ServerStats, lag results.Quantiles) string {
+func noteOnTTFT(s *results.ServerStats, lag results.Quantiles, slow results.SlowReaders) string {
 	theirs, ours := s.TTFT.P50, s.Ours.TTFT.P50
 	if !theirs.Known() || s.Ours.TTFT.N == 0 {
 		return ""
@@ -43,9 +44,12 @@ func noteOnTTFT(s *results.ServerStats, lag results.Quantiles) string {
 		return fmt.Sprintf("its own TTFT (p50 %s) is %s longer than ours: it has seen other requests than we did, or measures something else",
 			theirs.Value, -apart)
 	}
-	return fmt.Sprintf("its own TTFT (p50 %s) is %s shorter than ours: between the two lie the network, what stands in front of it, our own lag (p99 %s), "+
-		"and requests that others served",
-		theirs.Value, apart, lag.P99)
+	between := "the network, what stands in front of it"
+	if slow != "" {
+		between = fmt.Sprintf("the slow reading of %s of our own clients (read), ", slow) + between
+	}
+	return fmt.Sprintf("its own TTFT (p50 %s) is %s shorter than ours: between the two lie %s, our own lag (p99 %s), and requests that others served",
+		theirs.Value, apart, between, lag.P99)
 }
 
 func noteOnTokens(s *results.ServerStats) string {

@@ -186,6 +186,9 @@ func TestDifferencesAreNoted(t *testing.T) {
 		tokens int     // the server's of each request; ours are 10
 		want   []string
 	}{
+		{"slow readers", 0.03, 0, 10, []string{"between the two lie the slow reading of all of our own clients (read), the network,"}},
+		{"a slow reader", 0.03, 0, 10, []string{"between the two lie the slow reading of some of our own clients (read), the network,"}},
+		{"slow readers and no difference", 0.09, 0, 10, nil},
 		{"none", 0.09, 0, 10, nil},
 		{"within the bucket", 0.0751, 0, 10, nil},
 		{"just beyond the bucket", 0.03, 0.044, 10, nil}, // which ends at 0.05
@@ -197,6 +200,12 @@ func TestDifferencesAreNoted(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newScript(anyClaim)
+			if strings.Contains(tc.name, "slow") {
+				s.plan = strings.Replace(s.plan, "tier: paid", "tier: paid, read: 2KB/s", 1)
+			}
+			if strings.Contains(tc.name, "slow readers") {
+				s.plan = strings.Replace(s.plan, "tier: free", "tier: free, read: 9KB/s", 1)
+			}
 			s.stack = twoPages
 			m := &meter{}
 			for i, at := 0, 0.0; at <= loadEnd; i, at = i+1, at+0.05 {

@@ -210,8 +210,6 @@ func withoutToken(d *results.Distribution, gaveUp int) string {
 // blind reports whether 0 leaks say nothing: where no answer carries its own nonce, none would have carried another's.
 func blind(m Metric, echoed int) bool { return m.class() == countClass && echoed == 0 }
 
-const blindWhy = "no answer carried its own nonce: a swap would not have been seen (write canary: true)"
-
 // failures says how requests failed: "42 of 1500 failed: 30 reset, 12 truncated".
 func failures(t *tally) string {
 	failed := t.requests - t.complete

@@ -111,6 +111,10 @@ type Report struct {
 	ClosedLoop bool `json:"closed_loop,omitempty"`
 	// NoLoad: none was put on, real traffic was judged by what the servers told of it. Phases have their lengths alone.
 	NoLoad bool `json:"no_load,omitempty"`
+	// SlowReaders are the clients that read slowly by plan, whose times are of their own making; "": nobody.
+	SlowReaders SlowReaders `json:"slow_readers,omitempty"`
+	// NoEcho says why finding no leaks says nothing, and what would help; "": it does say something, or there were leaks.
+	NoEcho string `json:"no_echo,omitempty"`
 	// Server is what the stack's servers say of themselves, by labels and phase, beside what we saw of them; Self what
 	// this process says of itself, nil in logs that have none of it.
 	Server []ServerStats `json:"server"`
@@ -121,6 +125,15 @@ type Report struct {
 	// and the fault's length one computes the loss that a region's death forces.
 	MeanStream time.Duration `json:"mean_stream_ns"`
 }
+
+// SlowReaders says how many of the clients read slowly by plan; "": none.
+type SlowReaders string
+
+// Some, or all of them.
+const (
+	SlowSome SlowReaders = "some"
+	SlowAll  SlowReaders = "all"
+)
 
 // Timed reports whether any stream brought a token, so that there is anything whose time was taken at the socket.
 func (r *Report) Timed() bool {

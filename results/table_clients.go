@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -187,17 +188,28 @@ func (p *PhaseStats) leavers() int {
 	return n
 }
 
-// leakLine says how far a check for leaks could see that found none: those that were found are told where they hurt.
-func (r *Report) leakLine(s *screen) {
-	leaks, answers, echoed := 0, 0, 0
+// leakCheck sums up what was seen of nonces.
+func (r *Report) leakCheck() (leaks, answers, echoed int) {
 	for i := range r.Phases {
 		p := &r.Phases[i]
 		leaks, answers, echoed = leaks+p.Leaks, answers+p.Answers, echoed+p.Echoed
 	}
+	return leaks, answers, echoed
+}
+
+// Blind reports whether no leak was found and none could have been: of all answers, none carried its own nonce.
+func (r *Report) Blind() bool {
+	leaks, answers, echoed := r.leakCheck()
+	return answers > 0 && leaks == 0 && echoed == 0
+}
+
+// leakLine says how far a check for leaks could see that found none: those that were found are told where they hurt.
+func (r *Report) leakLine(s *screen) {
+	leaks, answers, echoed := r.leakCheck()
 	switch {
 	case answers == 0 || leaks > 0:
 	case echoed == 0:
-		s.text("   ", dim, "leaks: no answer carried its own nonce: a swap would not have been seen (write canary: true)")
+		s.text("   ", dim, "leaks: "+cmp.Or(r.NoEcho, "no answer carried its own nonce: a swap would not have been seen"))
 	default:
 		s.text("   ", dim, fmt.Sprintf("leaks 0; %d of %d answers carried their own nonce", echoed, answers))
 	}

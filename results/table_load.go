@@ -159,10 +159,21 @@ func (r *Report) loadTimes(s *screen) error {
 		s.text("   ", yellow, fmt.Sprintf("itl is the time between chunks of %s tokens, not between tokens: that is tpot", digits(x)))
 	}
 	if p.Coalesced >= coalescedLarge {
-		s.text("   ", yellow, Percent(p.Coalesced)+" of the chunks came in one read with the chunk before: something on the way held them back, "+
-			"or this machine was busy; their gaps are not in itl")
+		s.text("   ", yellow, Percent(p.Coalesced)+" of the chunks came in one read with the chunk before: "+r.heldBack()+"; their gaps are not in itl")
 	}
 	return nil
+}
+
+// heldBack says what makes one read bring several chunks: our own clients, where they wait between reads.
+func (r *Report) heldBack() string {
+	const others = "something on the way held them back, or this machine was busy"
+	switch r.SlowReaders {
+	case SlowAll:
+		return "our clients read slowly by plan (read), and find several at a time"
+	case SlowSome:
+		return "some of our clients read slowly by plan (read), and find several at a time; or " + others
+	}
+	return others
 }
 
 // From these on what a chunk is must be said beside an ITL.

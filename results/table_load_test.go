@@ -80,9 +80,29 @@ func attackedByUsers() *results.Report {
 	r := attacked()
 	p := &r.Phases[0]
 	p.Cancelled, p.Unstreamed, p.Answers, p.Amplification = 70, 90, 1410, 1.24
+	r.NoEcho = "no answer carried its own nonce: a swap would not have been seen (write canary: true)"
 	p.Attempts, p.Wasted, p.Conversations, p.Left = clients()
 	p.Outcomes = append(p.Outcomes, results.OutcomeStats{Outcome: results.Cancelled, Count: 70})
 	return r
+}
+
+// Who reads slowly by plan finds several chunks at a time: nobody else is to blame, or perhaps not.
+func TestLoadBlamesNobodyForItsOwnSlowReaders(t *testing.T) {
+	for readers, want := range map[results.SlowReaders]string{
+		"":               "31.0 % of the chunks came in one read with the chunk before: something on the way held them back, or this machine was busy; their gaps",
+		results.SlowAll:  "the chunk before: our clients read slowly by plan (read), and find several at a time; their gaps",
+		results.SlowSome: "the chunk before: some of our clients read slowly by plan (read), and find several at a time; or something on the way held",
+	} {
+		r := attackedInVain()
+		r.SlowReaders = readers
+		var b strings.Builder
+		if err := r.WriteLoad(&b, results.TableOptions{Width: 300}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("readers %q: WriteLoad does not say %q:\n%s", readers, want, b.String())
+		}
+	}
 }
 
 // One screen of at most 110 columns and 50 lines, whatever befell.
