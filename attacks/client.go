@@ -147,7 +147,11 @@ func (c Client) Validate() []error {
 		errs = append(errs, fmt.Errorf("deadline %s is negative: write 60s", c.Deadline))
 	}
 	if c.FirstToken < 0 || c.FirstToken > 0 && c.FirstToken > deadline {
-		errs = append(errs, fmt.Errorf("first_token %s is not between 0s and the deadline %s: write 5s", c.FirstToken, deadline))
+		shorter := 5 * time.Second
+		if deadline > 0 {
+			shorter = min(shorter, deadline/2)
+		}
+		errs = append(errs, fmt.Errorf("first_token %s is not between 0s and the deadline %s: write %s", c.FirstToken, deadline, shorter))
 	}
 	if c.Idle < 0 {
 		errs = append(errs, fmt.Errorf("idle %s is negative: write 10s", c.Idle))

@@ -58,7 +58,7 @@ func TestClientValidate(t *testing.T) {
 		{attacks.Client{Users: -1}, "users -1 is not between 1 and 1000000"},
 		{attacks.Client{Users: 1_000_001}, "users 1000001"},
 		{attacks.Client{FirstToken: -1}, "first_token -1ns is not between 0s and the deadline 1m0s: write 5s"},
-		{attacks.Client{FirstToken: 3 * time.Second, Deadline: 2 * time.Second}, "first_token 3s is not between 0s and the deadline 2s"},
+		{attacks.Client{FirstToken: 3 * time.Second, Deadline: 2 * time.Second}, "first_token 3s is not between 0s and the deadline 2s: write 1s"},
 		{attacks.Client{Read: -1}, "read -1B/s is negative: write 2KB/s"},
 		{attacks.Client{RequestsPerConnection: -1}, "requests_per_connection -1"},
 		{attacks.Client{Cancel: &attacks.Cancel{}}, "cancel: has 0 ways to leave: write one of after_tokens: 20, after: 5s, before_first_byte: true"},

@@ -42,7 +42,7 @@ func TestNewRefuses(t *testing.T) {
 		{"nothing", func(c *attacks.Config) { *c = attacks.Config{} }, []string{"profile", "url", "clock", "sink", "run id"}},
 		{"no profile", func(c *attacks.Config) { c.Profile = attacks.Profile{} }, []string{"{poisson: {rate: 100/s}}"}},
 		{"two profiles", func(c *attacks.Config) { c.Profile.Poisson = &attacks.Poisson{Rate: 1} }, []string{"keep one"}},
-		{"no rate", func(c *attacks.Config) { c.Profile.Constant.Rate = 0 }, []string{"profile: constant: has no rate"}},
+		{"no rate", func(c *attacks.Config) { c.Profile.Constant.Rate = 0 }, []string{"profile: constant: rate is 0: write 100/s"}},
 		{"half a workload", func(c *attacks.Config) { c.Workload = attacks.Workload{{PromptTokens: attacks.Length{Fixed: 5}}} }, []string{"output_tokens is missing"}},
 		{"unknown preset", func(c *attacks.Config) { c.Workload = attacks.Workload{{Preset: "x"}} }, []string{`"x" isn't one of [chat-short chat code `}},
 		{"shares over 100%", func(c *attacks.Config) { c.Clients = []attacks.Client{{Share: 0.6}, {Share: 0.6}} }, []string{"come to 120%"}},

@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -53,7 +54,7 @@ func orExample(number, example string) string {
 func (r Rate) check() []error {
 	switch {
 	case r == 0:
-		return []error{fmt.Errorf("has no rate: write rate: 100/s")}
+		return []error{errors.New("rate is 0: write 100/s")}
 	case !(r > 0 && r <= maxRate):
 		return []error{fmt.Errorf("rate %s is not between 0 and %g/s: write 100/s", r, float64(maxRate))}
 	}

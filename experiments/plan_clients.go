@@ -6,13 +6,15 @@ import (
 	"slices"
 
 	"github.com/failwhale/failwhale/attacks"
+	"github.com/failwhale/failwhale/results"
 )
 
 // behaviour checks what clients and parts of the profile name: endpoints, phases and classes that are elsewhere in the file.
 func (c *checker) behaviour() {
 	for i, client := range c.plan.Attack.Clients {
 		path := fmt.Sprintf("attack.clients[%d]", i)
-		if s := client.Storm; s != nil && s.During != "" && c.fine("phases") && c.plan.Phases.Of(s.During).Limit() == 0 {
+		named := append(results.JudgedPhases(), results.Warmup) // any other name is refused by itself
+		if s := client.Storm; s != nil && slices.Contains(named, s.During) && c.fine("phases") && c.plan.Phases.Of(s.During).Limit() == 0 {
 			c.atPath(path+".storm.during", "there is no %[1]s phase: write phases.%[1]s: 15s", s.During)
 		}
 		if client.Failover != nil {

@@ -44,7 +44,11 @@ func ParseWorkload(name, text string) (attacks.Workload, error) {
 func ParseClient(name, text string) (attacks.Client, error) {
 	d := newDecoder(name)
 	var c attacks.Client
-	if root := d.parse([]byte(text)); root != nil {
+	switch root := d.parse([]byte(text)); {
+	case root == nil:
+	case root.Kind == yaml.SequenceNode:
+		d.problem(root, "", "is a list, and an attack has one kind of client: write that one without [ and ], or an experiment, whose attack.clients takes several")
+	default:
 		d.value(root, "", reflect.ValueOf(&c).Elem())
 	}
 	if len(d.problems) > 0 {

@@ -115,6 +115,9 @@ func behaviour(c *cli.Context) (attacks.Client, error) {
 		if strings.TrimSpace(c.String("client")) == "" {
 			return attacks.Client{}, errors.New("--client is empty: write '{retries: 2}'")
 		}
+		if err := noFile("client", "YAML", c.String("client")); err != nil {
+			return attacks.Client{}, err
+		}
 		client, err := experiments.ParseClient("--client", c.String("client"))
 		return client, errors.Join(err, alone(&client))
 	}
@@ -208,16 +211,28 @@ func parseWorkload(text string) (attacks.Workload, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, fmt.Errorf("--workload is empty: write %s", attacks.ChatShort)
 	}
+	if err := noFile("workload", "a preset's name or YAML", text); err != nil {
+		return nil, err
+	}
 	return experiments.ParseWorkload("--workload", text)
 }
 
-// parseProfile reads YAML, and says how to give it that of a file.
+// noFile refuses the name of a file, or curl's @ before it, in a flag that takes what would be in it, and says how to
+// give it that.
+func noFile(flag, takes, text string) error {
+	path, at := strings.CutPrefix(text, "@")
+	if !at && !strings.HasSuffix(path, ".yaml") && !strings.HasSuffix(path, ".yml") {
+		return nil
+	}
+	return fmt.Errorf(`--%s takes %s, and no file: write --%[1]s "$(cat %[3]s)"`, flag, takes, path)
+}
+
 func parseProfile(text string) (attacks.Profile, error) {
-	switch {
-	case strings.TrimSpace(text) == "":
+	if strings.TrimSpace(text) == "" {
 		return attacks.Profile{}, errors.New("--profile is empty: write '{poisson: {rate: 10/s}}'")
-	case strings.HasSuffix(text, ".yaml") || strings.HasSuffix(text, ".yml"):
-		return attacks.Profile{}, fmt.Errorf(`--profile takes the profile itself: write --profile "$(cat %s)"`, text)
+	}
+	if err := noFile("profile", "YAML", text); err != nil {
+		return attacks.Profile{}, err
 	}
 	return experiments.ParseProfile("--profile", text)
 }
@@ -248,6 +263,9 @@ func attackProfile(c *cli.Context) (p attacks.Profile, err error) {
 	}
 	if err = rate.UnmarshalText([]byte(text)); err != nil {
 		return p, err
+	}
+	if rate == 0 {
+		return p, fmt.Errorf("--rate %s is 0: write %s", text, defaultRate)
 	}
 	switch {
 	case c.Bool("poisson"):

@@ -50,7 +50,7 @@ func wrongValue(f cli.Flag, text string) string {
 	switch f.(type) {
 	case *cli.DurationFlag:
 		if number {
-			return fmt.Sprintf("%s has no unit: write %[1]ss, or a number with ms, s, m or h", text)
+			return fmt.Sprintf("%s has no unit: write %[1]ss, or %[1]sms", text)
 		}
 		return fmt.Sprintf("%q is no time: write 30s, or a number with ms, s, m or h", text)
 	case *cli.IntFlag, *cli.Int64Flag, *cli.UintFlag, *cli.Uint64Flag:
