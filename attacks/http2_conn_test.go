@@ -349,6 +349,8 @@ func TestGoAway(t *testing.T) {
 // A connection that is not needed any more is ended in order, whoever is the reason: the server is told so once, after
 // all else that it is told. One that the server ends is not.
 func TestConnectionsAreEndedByGoAway(t *testing.T) {
+	hangs := func(s *targetstest.Stream2) { s.Stream(); s.Data(aLine); s.Hang() }
+	leaves := func(s *targetstest.Stream2) { s.GoAway(s.ID, http2.ErrCodeNo, ""); good(s) }
 	for _, tt := range []struct {
 		name            string
 		secure          bool
@@ -360,10 +362,8 @@ func TestConnectionsAreEndedByGoAway(t *testing.T) {
 		{name: "the attack ends", answer: good, conns: 1, told: 1, answers: 5},
 		{name: "the attack ends, over TLS", secure: true, answer: good, conns: 1, told: 1, answers: 5},
 		{name: "so many requests", client: attacks.Client{RequestsPerConnection: 2}, answer: good, conns: 3, told: 3, answers: 5},
-		{name: "its only client leaves", client: attacks.Client{RequestsPerConnection: 1, Cancel: &attacks.Cancel{AfterTokens: 1}},
-			answer: func(s *targetstest.Stream2) { s.Stream(); s.Data(aLine); s.Hang() }, conns: 5, told: 5, resets: 5},
-		{name: "the server wants it", answer: func(s *targetstest.Stream2) { s.GoAway(s.ID, http2.ErrCodeNo, ""); good(s) },
-			conns: 5, told: 5, answers: 5},
+		{name: "its only client leaves", client: attacks.Client{RequestsPerConnection: 1, Cancel: &attacks.Cancel{AfterTokens: 1}}, answer: hangs, conns: 5, told: 5, resets: 5},
+		{name: "the server wants it", answer: leaves, conns: 5, told: 5, answers: 5},
 		{name: "the server ends it", answer: func(s *targetstest.Stream2) { good(s); s.FIN() }, conns: 5, answers: 5},
 	} {
 		synctest.Test(t, func(t *testing.T) {

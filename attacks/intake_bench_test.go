@@ -45,7 +45,8 @@ func TestMain(m *testing.M) {
 
 // serveStreams prints its address and answers every request by one long stream. how is the pace and, for
 // one that is not of vLLM's chat chunks, a dialect. Paces: "bulk" as fast as the socket takes it, "each" one
-// write a chunk, "short" ten chunks, "slow" slowChunks of them, one each slowPause. It ends with its standard input.
+// write a chunk, "short" ten chunks, "slow" slowChunks of them, one each slowPause; "slow-http2" is that over HTTP/2. It
+// ends with its standard input.
 func serveStreams(how string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,6 +58,9 @@ func serveStreams(how string) error {
 	}()
 	fmt.Println(l.Addr())
 	pace, dialect, _ := strings.Cut(how, " ")
+	if pace == "slow-http2" {
+		return serveSlowly2(l)
+	}
 	n := map[string]int{"short": 10, "slow": slowChunks}[pace]
 	if n == 0 {
 		n = benchChunks
