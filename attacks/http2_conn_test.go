@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -221,6 +222,64 @@ func TestManyStreamsOnOneConnection(t *testing.T) {
 	if len(got) != streams || server.Accepts() != 1 {
 		t.Errorf("%d streams on %d connections; want %d on 1", len(got), server.Accepts(), streams)
 	}
+}
+
+// What a stream holds while it waits is not more for a burst that it once had.
+func TestABurstLeavesNothingBehind(t *testing.T) {
+	const streams, burst = 200, 30 // which one read brings
+	heap := func(at int) (perStream float64) {
+		synctest.Test(t, func(t *testing.T) {
+			server := targetstest.NewHTTP2(t, targetstest.HTTP2{Pipe: true}, func(s *targetstest.Stream2) {
+				s.Stream()
+				for i := range 2 * burst {
+					switch chunk := "data: " + benchChunk + "\n\n"; {
+					case i == at:
+						s.Data(strings.Repeat(chunk, burst))
+					case i < at || i >= at+burst:
+						s.Data(chunk)
+					}
+					s.Pause(10 * time.Millisecond)
+				}
+				s.Pause(40 * time.Second)
+				s.Last(end)
+			})
+			cfg, sink := config(server.URL())
+			cfg.Clients = []attacks.Client{{HTTP2: true}}
+			a := newAttack(t, cfg)
+			a.SetDial(server.Dial)
+			before := liveHeap()
+			a.BeginFor(results.Baseline, streams*10*time.Millisecond)
+			wait := run(t, a)
+			time.Sleep(30 * time.Second)
+			synctest.Wait()
+			perStream = (liveHeap() - before) / streams
+			time.Sleep(time.Minute)
+			a.Stop()
+			wait()
+			got := sink.sorted()
+			if bad := slices.IndexFunc(got, func(s *results.Sample) bool { return s.Outcome != results.Complete || len(s.Chunks) != 2*burst }); bad >= 0 || len(got) != streams {
+				t.Fatalf("%d samples, the first that is not complete with %d chunks: %d; want %d and none", len(got), 2*burst, bad, streams)
+			}
+		})
+		return perStream
+	}
+	never := 2 * burst
+	without := heap(never)
+	for at, when := range map[int]string{0: "at first", burst: "last"} {
+		if with := heap(at); with-without > 4<<10 {
+			t.Errorf("a stream with a burst of %d chunks %s holds %.0f bytes, one without %.0f; want at most 4 KiB more", burst, when, with, without)
+		}
+	}
+}
+
+// liveHeap is what is in use of the heap, of which no pool keeps anything spare.
+func liveHeap() float64 {
+	for range 3 {
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
 }
 
 // A connection that dies takes its streams with it, and nothing else; the next request has a new one.

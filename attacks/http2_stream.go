@@ -46,7 +46,8 @@ type stream2 struct {
 	headAt time.Duration
 	taken  stamps // of what next handed out
 	have   batch
-	owed   int // bytes taken that the server has not been told of
+	small  []byte // for pieces of a large batch; nil: there was none
+	owed   int    // bytes taken that the server has not been told of
 	pace   *pace
 }
 
@@ -65,8 +66,12 @@ type span struct {
 	reads int
 }
 
-// maxSpare is the largest buffer that a stream keeps while it waits.
-const maxSpare = 16 << 10
+// maxSpare is the largest buffer that a stream keeps while it waits, and maxSpans how many reads it keeps room for: some
+// eight chunks of a token, each by its own. With thousands of streams, what one burst took would be most of our memory.
+const (
+	maxSpare = 2 << 10
+	maxSpans = 16
+)
 
 // add copies p.
 func (b *batch) add(p []byte, stamp time.Duration, reads int) {
@@ -94,7 +99,7 @@ func (b *batch) left() int { return len(b.buf) - b.at }
 
 // clear empties b, and keeps its memory if that is little.
 func (b *batch) clear() {
-	if cap(b.buf) > maxSpare {
+	if cap(b.buf) > maxSpare || cap(b.spans) > maxSpans {
 		*b = batch{}
 	}
 	b.buf, b.spans, b.at, b.span = b.buf[:0], b.spans[:0], 0, 0
@@ -230,7 +235,13 @@ func (s *stream2) next() ([]byte, error) {
 	if s.pace != nil {
 		return s.nextSlowly()
 	}
-	piece, of := s.have.cut(len(s.have.buf))
+	piece, of := s.have.cut(maxSpare)
+	if cap(s.have.buf) > maxSpare { // who decodes may hold on to a part of a piece, and so to all of the batch
+		if s.small == nil {
+			s.small = make([]byte, maxSpare)
+		}
+		piece = s.small[:copy(s.small, piece)]
+	}
 	s.taken.last.Store(int64(of.stamp))
 	s.taken.reads = of.reads
 	s.owe(len(piece))
