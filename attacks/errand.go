@@ -43,9 +43,10 @@ func (e *errand) tries(ctx context.Context) *try {
 		if rng == nil {
 			rng = rand.New(rand.NewPCG(e.turn.seed, jitterStream))
 		}
-		wait := m.backoff.wait(n, t.header, rng)
+		wait, told := m.backoff.wait(n, t.header, rng)
 		if now := e.clock.Now(); wait >= e.sample.Sent+e.client.Deadline-now {
-			return t // the deadline would not outlast it
+			t.err += pastDeadline(told)
+			return t
 		} else if e.purse.empty() {
 			e.kept = true
 			return t
@@ -60,6 +61,14 @@ func (e *errand) tries(ctx context.Context) *try {
 		t = e.round(ctx)
 	}
 	return t
+}
+
+// pastDeadline says why a wait was not begun. How long it was is left out: the same trouble is the same text.
+func pastDeadline(told bool) string {
+	if told {
+		return " (not retried: its Retry-After is past the deadline)"
+	}
+	return " (not retried: the wait before it is past the deadline)"
 }
 
 // affords reports whether the budget has room for one more attempt, and puts aside what that may use.

@@ -108,13 +108,14 @@ func (b *Backoff) whole() Backoff {
 	return w
 }
 
-// wait is how long a client waits before retry number n, from 0, after an answer with these headers. b is whole.
-func (b *Backoff) wait(n int, answer http.Header, rng *rand.Rand) time.Duration {
-	if told, ok := retryAfter(answer); ok && !b.IgnoreRetryAfter {
-		return told
+// wait is how long a client waits before retry number n, from 0, after an answer with these headers; told: the server
+// said so. b is whole.
+func (b *Backoff) wait(n int, answer http.Header, rng *rand.Rand) (_ time.Duration, told bool) {
+	if d, ok := retryAfter(answer); ok && !b.IgnoreRetryAfter {
+		return d, true
 	}
 	d := min(float64(b.First)*math.Pow(b.Factor, float64(n)), float64(b.Most))
-	return time.Duration(d * (1 - float64(*b.Jitter)*rng.Float64()))
+	return time.Duration(d * (1 - float64(*b.Jitter)*rng.Float64())), false
 }
 
 // A manner is how a client retries one turn.

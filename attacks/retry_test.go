@@ -132,7 +132,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A client does not start a wait that its deadline would not outlast, and no request outlasts its deadline.
+// A client does not start a wait that its deadline would not outlast, and says so; and no request outlasts its deadline.
 func TestDeadlineOverRetries(t *testing.T) {
 	late := then(targetstest.Script{targetstest.Pause(900 * time.Millisecond)}, refusal("503 Busy", "")...)
 	for _, tt := range []struct {
@@ -140,15 +140,19 @@ func TestDeadlineOverRetries(t *testing.T) {
 		want     results.Outcome
 		tries    int
 		done     time.Duration
+		err      string
 	}{
-		{time.Second, results.HTTPStatus, 1, 900 * time.Millisecond},
-		{1500 * time.Millisecond, results.Deadline, 2, 1500 * time.Millisecond},
-		{time.Minute, results.HTTPStatus, 3, 0},
+		{time.Second, results.HTTPStatus, 1, 900 * time.Millisecond, "503 Busy: no (not retried: the wait before it is past the deadline)"},
+		{1500 * time.Millisecond, results.Deadline, 2, 1500 * time.Millisecond, "the client's deadline passed"},
+		{time.Minute, results.HTTPStatus, 3, 0, "503 Busy: no"},
 	} {
 		t.Run(fmt.Sprint(tt.deadline), func(t *testing.T) {
 			s := oneFake(t, attacks.Client{Retries: 2, Deadline: tt.deadline}, late)
 			if s.Outcome != tt.want || s.Tries() != tt.tries || tt.done != 0 && s.Done-s.Sent != tt.done {
 				t.Errorf("%s after %d tries and %s; want %s after %d and %s", s.Outcome, s.Tries(), s.Done-s.Sent, tt.want, tt.tries, tt.done)
+			}
+			if s.Error != tt.err {
+				t.Errorf("error %q; want %q", s.Error, tt.err)
 			}
 		})
 	}
@@ -158,12 +162,15 @@ func TestDeadlineOverRetries(t *testing.T) {
 // would wait for a retry that the budget has no room for does not wait either.
 func TestNobodySitsOutAWaitInVain(t *testing.T) {
 	told := targetstest.Always(refusal("503 Busy", "Retry-After: 40\r\n")...)
-	_, seen := fake(t, told, 1050*time.Millisecond, func(cfg *attacks.Config) {
+	all, seen := fake(t, told, 1050*time.Millisecond, func(cfg *attacks.Config) {
 		cfg.Profile = attacks.Profile{Concurrency: &attacks.Concurrency{Users: 1}}
 		cfg.Clients = []attacks.Client{{Retries: 2, Deadline: 30 * time.Second}}
 	})
 	if len(seen) != 11 {
 		t.Errorf("%d requests in 1.05 s of one who was told to come back in 40 s and waits 30, want 11: one each 100 ms", len(seen))
+	}
+	if got, want := all[0].Error, "503 Busy: no (not retried: its Retry-After is past the deadline)"; got != want {
+		t.Errorf("error %q; want %q", got, want)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		server := targetstest.NewPipe(t, func(r targetstest.Request) targetstest.Script {
