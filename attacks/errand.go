@@ -52,6 +52,7 @@ func (e *errand) tries(ctx context.Context) *try {
 			return t
 		} else if !m.budget.take(now) {
 			t.err += " (not retried: the retry budget is used up)"
+			e.sample.Suppressed = true
 			return t
 		}
 		if !pause(ctx, wait) || !e.affords() {

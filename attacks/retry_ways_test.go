@@ -216,7 +216,11 @@ func TestRetryBudget(t *testing.T) {
 	for _, s := range all {
 		requests[s.Labels["tier"]]++
 		retries[s.Labels["tier"]] += len(s.Attempts)
-		if s.Error == `503 Busy: no (not retried: the retry budget is used up)` {
+		kept := s.Error == `503 Busy: no (not retried: the retry budget is used up)`
+		if kept != s.Suppressed {
+			t.Errorf("suppressed: %t, and the error is %q", s.Suppressed, s.Error)
+		}
+		if kept {
 			refused++
 		} else if len(s.Attempts) != map[string]int{"paid": 2, "free": 1}[s.Labels["tier"]] {
 			t.Fatalf("%s of tier %s after %d retries", s.Error, s.Labels["tier"], len(s.Attempts))

@@ -258,8 +258,10 @@ func TestReportTellsWhatClientsDid(t *testing.T) {
 	moved := served(12)
 	moved.Labels = results.Labels{"endpoint": "spare"}
 	moved.Attempts = []results.Attempt{{Outcome: results.RateLimited, Status: 429, Endpoint: "main"}, {Outcome: results.HTTPStatus, Status: 503, Endpoint: "main"}}
+	kept := truncated(13)
+	kept.Suppressed = true
 	s.add(
-		turn(served(12), 1), turn(truncated(13), 2), turn(leaves(results.LeftTokens, 0.3, 4)(14), 3), turn(served(14), 1),
+		turn(served(12), 1), turn(kept, 2), turn(leaves(results.LeftTokens, 0.3, 4)(14), 3), turn(served(14), 1),
 		hedge(true, results.Attempt{Outcome: results.Cancelled, Hedge: true, Prompt: 3, Output: 1}),
 		hedge(true, results.Attempt{Outcome: results.Reset}), hedge(false, results.Attempt{Outcome: results.Cancelled, Hedge: true, Output: 2}),
 		moved, whole(12), leaves(results.LeftTime, 1, 0)(12), leaves(results.LeftTime, 1, 2)(12), leaves(results.LeftStart, 0, 0)(12), leaves("", 1, 3)(12),
@@ -272,7 +274,7 @@ func TestReportTellsWhatClientsDid(t *testing.T) {
 	want.Amplification = 19. / 14
 	want.Answers, want.Echoed, want.Unstreamed, want.Infinite = 9, 8, 2, 0
 	want.Attempts = &results.AttemptStats{
-		Requests: 14, Attempts: 19, Hedges: 3, HedgesWon: 2, Failovers: 1,
+		Requests: 14, Attempts: 19, Hedges: 3, HedgesWon: 2, Failovers: 1, Suppressed: 1,
 		Lost: []results.LostStats{
 			{Outcome: results.Cancelled, Count: 2},
 			{Outcome: results.HTTPStatus, Status: 503, Count: 1},
@@ -319,6 +321,7 @@ func TestWhatClientsDidBeforeALabelCameIsOfThoseWithout(t *testing.T) {
 	turn := retriedAfter(3)(12)
 	turn.Turn, turn.Hedged, turn.Attempts[0].Hedge = 1, true, true
 	moved := truncated(12)
+	moved.Suppressed = true
 	moved.Turn, moved.Labels, moved.Attempts = 2, results.Labels{"endpoint": "spare"}, []results.Attempt{{Outcome: results.Connect, Endpoint: "main"}}
 	s := newScript(anyClaim)
 	s.add(turn, moved, whole(12), silent(12), leaves(results.LeftStart, 0, 0)(12), leaves(results.LeftTime, 1, 0)(12), leaves(results.LeftTokens, 0.3, 5)(12))

@@ -13,7 +13,7 @@ type clientTally struct {
 	asked, tries           int // requests and their attempts; without those that the end of the run cancelled
 	lost                   map[lostAttempt]int
 	hedges, hedgesWon      int
-	failovers              int
+	failovers, suppressed  int
 	drew                   int // requests that received tokens, in whichever attempt
 	drawn, wasted, prompt  int // tokens received in all attempts; those and prompt tokens that were thrown away
 	begun, turns           int // conversations, and requests that are of one
@@ -48,6 +48,9 @@ func (t *clientTally) request(s *results.Sample) {
 		t.hedgesWon++
 	}
 	t.failovers += s.Failovers()
+	if s.Suppressed {
+		t.suppressed++
+	}
 	if n := s.ReceivedInAll(); n > 0 {
 		t.drew++
 		t.drawn += n
@@ -121,6 +124,7 @@ func (t *clientTally) merge(o *clientTally) {
 	t.hedges += o.hedges
 	t.hedgesWon += o.hedgesWon
 	t.failovers += o.failovers
+	t.suppressed += o.suppressed
 	t.drew += o.drew
 	t.drawn += o.drawn
 	t.wasted += o.wasted
@@ -142,9 +146,9 @@ func (t *clientTally) merge(o *clientTally) {
 func (t *clientTally) fill(p *results.PhaseStats) {
 	p.Amplification = over(float64(t.tries), float64(t.asked))
 	p.Unstreamed, p.Answers, p.Echoed = t.unstreamed, t.answers, t.echoed
-	if len(t.lost) > 0 {
+	if len(t.lost) > 0 || t.suppressed > 0 {
 		p.Attempts = &results.AttemptStats{
-			Requests: t.asked, Attempts: t.tries, Lost: t.lostAttempts(), Hedges: t.hedges, HedgesWon: t.hedgesWon, Failovers: t.failovers,
+			Requests: t.asked, Attempts: t.tries, Lost: t.lostAttempts(), Hedges: t.hedges, HedgesWon: t.hedgesWon, Failovers: t.failovers, Suppressed: t.suppressed,
 		}
 	}
 	if t.wasted > 0 || t.prompt > 0 {

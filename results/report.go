@@ -173,7 +173,7 @@ type PhaseStats struct {
 	Leaks   int `json:"leaks"`
 	Answers int `json:"answers"`
 	Echoed  int `json:"answers_echoed"`
-	// Attempts say why requests were tried more than once; nil where none was. Wasted is what was thrown away; nil: nothing.
+	// Attempts say why requests were tried more than once, or were not; nil where there is nothing to say. Wasted is what was thrown away; nil: nothing.
 	Attempts *AttemptStats `json:"attempts,omitempty"`
 	Wasted   *WasteStats   `json:"wasted_tokens,omitempty"`
 	// Conversations is nil where every request stood alone. Left are the users who left by plan, by how.
@@ -207,6 +207,8 @@ type AttemptStats struct {
 	Hedges    int `json:"hedges,omitempty"`
 	HedgesWon int `json:"hedges_won,omitempty"`
 	Failovers int `json:"failovers,omitempty"`
+	// Suppressed are the retries for which the clients' retry budgets had no room. They are no attempts.
+	Suppressed int `json:"suppressed,omitempty"`
 }
 
 // LostStats count attempts that did not serve: cancelled are those that a hedge overtook, or that were overtaken.

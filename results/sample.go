@@ -38,6 +38,8 @@ type Sample struct {
 	Attempts []Attempt
 	// Hedged: what this sample describes is a hedge, which overtook or outlived the attempt beside which it was sent.
 	Hedged bool
+	// Suppressed: the client would have tried once more, and its retry budget had no room for it.
+	Suppressed bool
 	// Bytes of the body that were read of the last attempt's answer, as HTTP framed it.
 	Bytes int64
 	// Conversation is the index of the first request of the conversation that this one is of, and Turn its

@@ -19,7 +19,7 @@ import (
 //	tokens     pairs: how many chunks of one token lie between, then the tokens of the next chunk
 //	coalesced  for each coalesced chunk, how many others lie between it and the one before
 //	conversation, turn   as in Sample; a request of the conversation that began with request 0 has a turn alone
-//	usage, status, outcome, error, finish, attempts, hedged, bytes, unstreamed, echoed, left, reconnects, labels   as in Sample
+//	usage, status, outcome, error, finish, attempts, hedged, suppressed, bytes, unstreamed, echoed, left, reconnects, labels   as in Sample
 //
 // Attempts have outcome, sent, done, status, error, endpoint, hedge, prompt and output, as in Attempt. What is 0, false
 // or empty is left out, so that a request costs only what was asked of it.
@@ -63,6 +63,7 @@ type sampleJSON struct {
 	Finish       string        `json:"finish"`
 	Attempts     []attemptJSON `json:"attempts"`
 	Hedged       bool          `json:"hedged"`
+	Suppressed   bool          `json:"suppressed"`
 	Bytes        int64         `json:"bytes"`
 	Conversation uint64        `json:"conversation"`
 	Turn         int           `json:"turn"`
@@ -161,6 +162,7 @@ func (s *Sample) appendJSON(b []byte) []byte {
 	b = appendText(b, `,"finish":`, s.Finish)
 	b = appendAttempts(b, s.Attempts)
 	b = appendTrue(b, `,"hedged":true`, s.Hedged)
+	b = appendTrue(b, `,"suppressed":true`, s.Suppressed)
 	b = appendInt(b, `,"bytes":`, s.Bytes)
 	b = appendUint(b, `,"conversation":`, s.Conversation)
 	b = appendInt(b, `,"turn":`, s.Turn)
@@ -348,7 +350,7 @@ func (s *Sample) UnmarshalJSON(text []byte) error {
 		Index: j.Index, Due: j.Due.duration(), Sent: j.Sent.duration(), Done: j.Done.duration(),
 		FirstByte: j.FirstByte.duration(), Role: j.Role.duration(), Usage: Usage(j.Usage), Status: j.Status,
 		Outcome: j.Outcome, Error: j.Error, Finish: j.Finish, Reconnects: j.Reconnects, Labels: j.Labels,
-		Hedged: j.Hedged, Bytes: j.Bytes, Conversation: j.Conversation, Turn: j.Turn, Unstreamed: j.Unstreamed, Echoed: j.Echoed, Left: j.Left,
+		Hedged: j.Hedged, Suppressed: j.Suppressed, Bytes: j.Bytes, Conversation: j.Conversation, Turn: j.Turn, Unstreamed: j.Unstreamed, Echoed: j.Echoed, Left: j.Left,
 	}
 	for _, a := range j.Attempts {
 		s.Attempts = append(s.Attempts, Attempt{

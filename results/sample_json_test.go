@@ -30,7 +30,7 @@ func fullSample() *results.Sample {
 			{Sent: 15020 * ms, Done: 15030 * ms, Outcome: results.Connect},
 			{Sent: 15030 * ms, Outcome: results.Cancelled, Endpoint: "east \u2028", Hedge: true, Prompt: 100, Output: 5},
 		},
-		Hedged: true, Bytes: 1 << 40, Conversation: 1<<64 - 1, Turn: 3, Unstreamed: true, Echoed: true, Left: results.LeftTime,
+		Hedged: true, Suppressed: true, Bytes: 1 << 40, Conversation: 1<<64 - 1, Turn: 3, Unstreamed: true, Echoed: true, Left: results.LeftTime,
 		Reconnects: 2, Labels: results.Labels{"tier": "paid", "region": "east", "über": "a\tb"},
 	}
 }
@@ -52,7 +52,7 @@ func TestSampleJSON(t *testing.T) {
 				`"attempts":[{"outcome":"http_status","sent":15000000,"done":15010000,"status":503,"error":"busy"},` +
 				`{"outcome":"connect","sent":15020000,"done":15030000},` +
 				`{"outcome":"cancelled","sent":15030000,"endpoint":"east \u2028","hedge":true,"prompt":100,"output":5}],` +
-				`"hedged":true,"bytes":1099511627776,"conversation":18446744073709551615,"turn":3,"unstreamed":true,"echoed":true,"left":"time",` +
+				`"hedged":true,"suppressed":true,"bytes":1099511627776,"conversation":18446744073709551615,"turn":3,"unstreamed":true,"echoed":true,"left":"time",` +
 				`"reconnects":2,"labels":{"region":"east","tier":"paid","über":"a\tb"}}`,
 		},
 	} {

@@ -130,7 +130,11 @@ func attemptFigures(phases []PhaseStats) []figure {
 			break
 		}
 	}
-	return rows
+	suppressed := func(p *PhaseStats) int { return valueOf(p.Attempts).Suppressed }
+	return append(rows, figure{
+		name: "not retried: retry budget", show: func(p *PhaseStats) string { return strconv.Itoa(suppressed(p)) },
+		only: func(p *PhaseStats) bool { return suppressed(p) > 0 },
+	})
 }
 
 // what names a reason: "http_status 503".
@@ -166,7 +170,14 @@ func (a *AttemptStats) line() string {
 		}
 		parts = append(parts, fmt.Sprintf("%d %s", l.Count, l.what()))
 	}
-	return fmt.Sprintf("%d for %d requests (%s): %s", a.Attempts, a.Requests, digits(over(a.Attempts, a.Requests)), strings.Join(parts, ", "))
+	line := fmt.Sprintf("%d for %d requests (%s)", a.Attempts, a.Requests, digits(over(a.Attempts, a.Requests)))
+	if len(parts) > 0 {
+		line += ": " + strings.Join(parts, ", ")
+	}
+	if a.Suppressed > 0 {
+		line += fmt.Sprintf("; %d retries not made for the retry budget", a.Suppressed)
+	}
+	return line
 }
 
 // left are those who left in one way.

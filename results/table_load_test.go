@@ -105,6 +105,19 @@ func TestLoadBlamesNobodyForItsOwnSlowReaders(t *testing.T) {
 	}
 }
 
+// A retry budget may be so small that there is no second attempt at all, and only it to tell of.
+func TestLoadCountsSuppressedRetries(t *testing.T) {
+	r := attacked()
+	r.Phases[0].Attempts = &results.AttemptStats{Requests: 1490, Attempts: 1490, Suppressed: 12}
+	var b strings.Builder
+	if err := r.WriteLoad(&b, results.TableOptions{Width: 200}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "1490 for 1490 requests (1.00); 12 retries not made for the retry budget\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("WriteLoad does not say %q:\n%s", want, b.String())
+	}
+}
+
 // One screen of at most 110 columns and 50 lines, whatever befell.
 func TestWriteLoad(t *testing.T) {
 	bound := attacked()

@@ -156,7 +156,7 @@ func harmed() *results.Report {
 
 // clients are what clients may have done, of every kind.
 func clients() (*results.AttemptStats, *results.WasteStats, *results.ConversationStats, []results.LeftStats) {
-	return &results.AttemptStats{Requests: 1560, Attempts: 1934, Hedges: 30, HedgesWon: 11, Failovers: 45, Lost: []results.LostStats{
+	return &results.AttemptStats{Requests: 1560, Attempts: 1934, Hedges: 30, HedgesWon: 11, Failovers: 45, Suppressed: 118, Lost: []results.LostStats{
 			{Outcome: results.HTTPStatus, Status: 503, Count: 180},
 			{Outcome: results.RateLimited, Count: 60},
 			{Outcome: results.Reset, Count: 50},
