@@ -41,7 +41,7 @@ func NewJudge(plan *Plan) *Judge {
 	}
 	j.reader = reader{slo: plan.SLO, line: j.line}
 	for _, c := range plan.Hypotheses {
-		j.claims = append(j.claims, newClaimTrack(c))
+		j.claims = append(j.claims, newClaimTrack(c, plan.gives))
 	}
 	for _, g := range plan.Guards {
 		j.guards = append(j.guards, newGuardTrack(g))

@@ -148,11 +148,14 @@ func written(c Condition) string {
 }
 
 // weighWorst judges each value of the label, and answers with the worst. A request that failed and
-// does not name the label could be anyone's: what holds must hold even if all of them are counted
-// to it, as a region that is gone names itself on no response.
+// does not name the label could be anyone's, unless we name it ourselves: what holds must hold even if all of them are
+// counted to it, as a region that is gone names itself on no response.
 func (j *Judge) weighWorst(t *claimTrack, p phase, gate bool) ruling {
 	c := t.claim.Condition
-	lost := spoke(c.Metric, &t.group.none[p])
+	lost := 0
+	if !t.whole {
+		lost = spoke(c.Metric, &t.group.none[p])
+	}
 	var worst ruling
 	judgedAny := false
 	for _, s := range t.group.slices() {

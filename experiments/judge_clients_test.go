@@ -8,6 +8,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/failwhale/failwhale/experiments"
 	"github.com/failwhale/failwhale/results"
 )
 
@@ -359,4 +360,56 @@ func TestServersAreHeldAgainstStreams(t *testing.T) {
 		}
 	}
 	t.Error("there is no page in the fault phase")
+}
+
+// Who lacks a label that we give ourselves has none of it: what happened to them is nobody else's, and can be claimed about.
+func TestClientsWithoutALabelAreNotOfThoseWithOne(t *testing.T) {
+	tenant := func(of string, x *results.Sample) *results.Sample {
+		if x.Labels = (results.Labels{"region": "east"}); of != "" {
+			x.Labels["tenant"] = of
+		}
+		return x
+	}
+	for _, tc := range []struct {
+		claim, clients string
+		want           results.Verdict
+		why            string
+	}{
+		{`success{tenant="acme"} >= 99% during fault`, "[{tenant: acme}, {tier: b}]", results.Held, ""},
+		{`worst(tenant, success) >= 99% during fault`, "[{tenant: acme}, {tier: b}]", results.Held, ""},
+		{`success{tenant=""} >= 99% during fault`, "[{tenant: acme}, {tier: b}]", results.Refuted, "of 500 failed"},
+		{`success{tenant="acme",region="east"} >= 99% during fault`, "[{tenant: acme}, {tier: b}]", results.Held, ""},
+		{`success{region="east"} >= 40% during fault`, "[{tenant: acme}, {tier: b}]", results.Held, ""},
+	} {
+		s := newScript("hypotheses: ['" + tc.claim + "']\n")
+		s.plan = strings.Replace(s.plan, "[{tier: paid}, {tier: free}]", tc.clients, 1)
+		for _, at := range []float64{4, 11} {
+			s.load(at, at+5, 100, func(due float64) *results.Sample { return tenant("acme", served(due)) })
+		}
+		s.load(4, 9, 100, func(due float64) *results.Sample { return tenant("", served(due)) })
+		s.load(11, 16, 100, func(due float64) *results.Sample { return tenant("", truncated(due)) })
+		if f := finding(t, s.judge(t), tc.claim); f.Verdict != tc.want || !strings.Contains(f.Why, tc.why) {
+			t.Errorf("%s = %s, %q; want %s, %q", tc.claim, f.Verdict, f.Why, tc.want, tc.why)
+		}
+	}
+}
+
+// Those without a label can be claimed about where there are some.
+func TestLoadKnowsWhoLacksALabel(t *testing.T) {
+	const text = `experiment: x
+stack: {endpoints: {a: {url: "http://127.0.0.1:1"LABELS}}}
+attack: {profile: {constant: {rate: 100/s}}, clients: [{tenant: acme}, {tier: b}]}
+phases: {warmup: 0s, baseline: 7s, fault: 10s, recovery: 10s}
+hypotheses: ['success{tenant="acme"} >= 90% during fault', 'success{tenant=""} >= 90% during fault']
+`
+	for labels, wrong := range map[string]string{
+		"":                         "", // the second kind of client has no tenant
+		", labels: {tenant: b}":    `no sample will have tenant=""`,
+		", labels: {region: east}": "",
+	} {
+		_, err := experiments.Load("x", []byte(strings.Replace(text, "LABELS", labels, 1)), experiments.LoadOptions{})
+		if (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
+			t.Errorf("Load with %q = %v; want %q", labels, err, wrong)
+		}
+	}
 }

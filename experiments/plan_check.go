@@ -268,6 +268,7 @@ func (c *checker) selects(p place, what string, known map[string][]string) {
 		switch {
 		case !ok:
 			c.atPath(p.path, "no %s has a label %s%s", what, name, orKnown(name, names))
+		case value == "" && !p.server && c.plan.someLack(name): // it selects those
 		case values != nil && !slices.Contains(values, value):
 			c.atPath(p.path, "no %s will have %s=%q%s", what, name, value, orKnown(value, values))
 		}

@@ -179,6 +179,49 @@ func (c *checker) part(p results.Phase, labels results.Labels) float64 {
 	return part
 }
 
+// gives reports whether label is one that the load itself gives its requests: who has none of it is known by that. One
+// that an endpoint's answers have as well is not, nor is one of an attached stack's, whose headers the file does not say.
+func (p *Plan) gives(label string) bool {
+	for _, e := range p.Stack.Endpoints {
+		if _, told := e.Labels[label]; told {
+			return false
+		}
+	}
+	switch label {
+	case "model", "endpoint": // all samples have it, or none
+		return true
+	case "feature":
+		return slices.ContainsFunc(p.Attack.Workload.Features(), func(name string) bool { return name != "" })
+	}
+	return slices.ContainsFunc(p.Attack.Clients, func(c attacks.Client) bool { return clientLabel(&c, label) != "" })
+}
+
+// clientLabel is what a kind of client has of one of its labels; "" of any other.
+func clientLabel(c *attacks.Client, label string) string {
+	switch label {
+	case "tier":
+		return c.Tier
+	case "tenant":
+		return c.Tenant
+	case "home":
+		return c.Home
+	}
+	return ""
+}
+
+// someLack reports whether some requests have no label of a kind that others are given.
+func (p *Plan) someLack(label string) bool {
+	switch {
+	case !p.gives(label):
+		return false
+	case label == "feature":
+		return slices.Contains(p.Attack.Workload.Features(), "")
+	case label == "model" || label == "endpoint":
+		return false
+	}
+	return slices.ContainsFunc(p.Attack.Clients, func(c attacks.Client) bool { return clientLabel(&c, label) == "" })
+}
+
 // usersLabels are those that the load gives its requests.
 func usersLabels() []string { return []string{"tier", "tenant", "home", "feature", "model"} }
 

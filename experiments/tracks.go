@@ -153,15 +153,20 @@ const (
 // A claimTrack follows the samples that one claim is about.
 type claimTrack struct {
 	claim   Claim
-	trio    *trio        // of the claim's own labels
-	group   *group       // of worst(…), else nil
-	windows []*tally     // of recovery(…), from Revert on; nil where nothing happened
-	lost    *trio        // what failed without a label that the claim selects by: it may be the claim's
-	server  *serverTrack // of what servers tell; else nil
+	trio    *trio          // of the claim's own labels
+	group   *group         // of worst(…), else nil
+	windows []*tally       // of recovery(…), from Revert on; nil where nothing happened
+	lost    *trio          // what failed without a label that the claim selects by: it may be the claim's
+	server  *serverTrack   // of what servers tell; else nil
+	given   results.Labels // what the claim selects by of the labels that the load itself gives
+	whole   bool           // nothing lacks the label of worst(…) but what has none
 }
 
-func newClaimTrack(c Claim) *claimTrack {
-	t := &claimTrack{claim: c, trio: newTrio(c.Metric.wants()), lost: newTrio(c.Metric.wants())}
+// newClaimTrack begins one. given reports whether a label is one that the load itself gives: a request without it is
+// known to have none.
+func newClaimTrack(c Claim, given func(label string) bool) *claimTrack {
+	t := &claimTrack{claim: c, trio: newTrio(c.Metric.wants()), lost: newTrio(c.Metric.wants()), given: maps.Clone(c.Metric.Labels), whole: given(c.Worst)}
+	maps.DeleteFunc(t.given, func(label, _ string) bool { return !given(label) })
 	if c.Metric.Server() {
 		t.server = newServerTrack(c.Condition)
 		return t
@@ -174,7 +179,7 @@ func newClaimTrack(c Claim) *claimTrack {
 
 func (t *claimTrack) add(r *reading, line *timeline) {
 	if !r.sample.Labels.Match(t.claim.Metric.Labels) {
-		if !r.complete && mayMatch(r.sample.Labels, t.claim.Metric.Labels) {
+		if !r.complete && r.sample.Labels.Match(t.given) && mayMatch(r.sample.Labels, t.claim.Metric.Labels) {
 			t.lost.add(r)
 		}
 		return

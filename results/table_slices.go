@@ -92,6 +92,10 @@ func (r *Report) sliceRows(g *grid, phase Phase, row func(comparison) []string) 
 func (c comparison) name() string {
 	switch c.now.Value {
 	case "", NoValue:
+		switch c.now.Label {
+		case "tier", "tenant", "home", "feature": // we give them ourselves, so that who has none is known
+			return c.now.Label + ": none"
+		}
 		return plain(c.now.Label) + " not known"
 	case OtherValue:
 		return plain(c.now.Label) + ": all further values"
