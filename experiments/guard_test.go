@@ -87,7 +87,7 @@ func TestGuardsAreBreachedByARowOfSeconds(t *testing.T) {
 			if tc.to > 0 {
 				want = results.Refuted
 			}
-			if f := finding(t, s.judge(t), "success < 50% for 3s"); f.Verdict != want || f.Bound != "never < 50 % for 3s" {
+			if f := finding(t, s.judge(t), "success < 50% for 3s"); !f.Guard || f.Verdict != want || f.Bound != "never < 50 % for 3s" {
 				t.Errorf("finding = %+v; want %s, bound never < 50 %% for 3s", f, want)
 			}
 		})
@@ -101,7 +101,7 @@ func TestABreachThatTheRunToldIsAFinding(t *testing.T) {
 	s.say(15, results.Event{Kind: results.EventGuard, Claim: "success < 50% for 3s", Detail: "seen"})
 	r := s.judge(t)
 	f := finding(t, r, "success < 50% for 3s")
-	if f.Verdict != results.Refuted || f.Why != "breached at 15s: seen" {
+	if !f.Guard || f.Verdict != results.Refuted || f.Why != "breached at 15s: seen" {
 		t.Errorf("finding = %+v; want refuted, breached at 15s: seen", f)
 	}
 	if r.Exit != results.ExitRefuted {

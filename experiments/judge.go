@@ -30,8 +30,9 @@ type Judge struct {
 	beside *servers
 	self   itself
 	// until counts the samples that may end a phase.
-	until map[results.Phase]int
-	torn  bool
+	until      map[results.Phase]int
+	earlyLeaks int // of requests that count in no phase
+	torn       bool
 }
 
 // NewJudge returns a judge of runs of plan, which must not change any more.
@@ -82,6 +83,9 @@ func (j *Judge) Add(rec results.Record) error {
 func (j *Judge) sample(s *results.Sample) {
 	r := j.reader.read(s)
 	j.line.last = max(j.line.last, r.sample.Done)
+	if r.belongs == nowhere && r.sample.Leak() {
+		j.earlyLeaks++
+	}
 	if r.counted {
 		p := results.Warmup
 		if r.belongs != nowhere {
@@ -140,7 +144,11 @@ func (j *Judge) Gate() []results.Finding {
 		if t.claim.During != results.Fault || !t.claim.Absolute() {
 			continue
 		}
-		if f := j.weigh(t, inBaseline, true); f.verdict != results.Held {
+		f := j.weigh(t, inBaseline, true)
+		if f.verdict == results.Undecided && j.byFailover(t.claim.Metric.Labels["endpoint"]) {
+			continue // its endpoint has no traffic, or hardly any, until another fails
+		}
+		if f.verdict != results.Held {
 			unsteady = append(unsteady, f.finding(t.claim))
 		}
 	}
@@ -150,6 +158,12 @@ func (j *Judge) Gate() []results.Finding {
 		}
 	}
 	return unsteady
+}
+
+// byFailover reports whether an endpoint is asked only by those whom another one has failed.
+func (j *Judge) byFailover(endpoint string) bool {
+	front := j.plan.front()
+	return front != "" && endpoint != "" && endpoint != front
 }
 
 // Breached returns the first guard that is breached, at a time of the run's clock, and true; or

@@ -173,6 +173,9 @@ func (j *Judge) weighWorst(t *claimTrack, p phase, gate bool) ruling {
 				r.why = fmt.Sprintf("%d %s name no %s: if they are of this one, it does not hold", lost, t.group.none[p].clients.unanswered(), c.Worst)
 			}
 		}
+		if gate && r.verdict == results.Undecided && c.Worst == "endpoint" && j.byFailover(s.value) {
+			continue // as of a claim about it alone: see Gate
+		}
 		r.observed = because(s.value, r.observed)
 		if !judgedAny || worse(c.Op, r, worst) {
 			worst = r

@@ -413,3 +413,83 @@ hypotheses: ['success{tenant="acme"} >= 90% during fault', 'success{tenant=""} >
 		}
 	}
 }
+
+// leaked is an answer with another user's nonce.
+func leaked(due float64) *results.Sample {
+	x := served(due)
+	x.Outcome, x.Error = results.WrongUser, "it carries the nonce of request 3"
+	return x
+}
+
+// Another user's answer is told wherever it came, also where nothing else counts.
+func TestLeaksAreToldOfEveryPhase(t *testing.T) {
+	s := newScript("hypotheses: [leaks == 0 during fault]\n")
+	s.load(0.1, 2, 1, leaked)
+	s.load(4, 9, 100, served)
+	s.load(11, 16, 100, served)
+	s.load(23, 26, 1, leaked)
+	r := s.judge(t)
+	var out strings.Builder
+	if err := r.WriteTable(&out, results.TableOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "5 ANSWERS WERE ANOTHER USER'S: 2 in warmup, 3 in recovery\n"; !strings.Contains(out.String(), want) || r.EarlyLeaks != 2 || strings.Contains(out.String(), "leaks 0") {
+		t.Errorf("the report lacks %q, or says 0; %d early leaks:\n%s", want, r.EarlyLeaks, out.String())
+	}
+	if f := finding(t, r, "leaks == 0 during fault"); f.Verdict != results.Held {
+		t.Errorf("finding = %+v; want the fault phase's own, held", f)
+	}
+}
+
+// A leak in the baseline says how many there were.
+func TestTheGateTellsOfLeaks(t *testing.T) {
+	s := newScript("hypotheses: [leaks == 0 during fault]\n")
+	s.load(4, 9, 100, served)
+	s.load(5, 7, 2, leaked)
+	s.drop(func(e results.Event) bool { return e.At > sec(9) })
+	s.cutAt(9.99)
+	judge, _ := s.live(t)
+	got := judge.Gate()
+	if len(got) != 1 || got[0].Verdict != results.Refuted || !strings.HasSuffix(got[0].Why, "4 of 504 answers carried another user's nonce") {
+		t.Errorf("Gate() = %+v; want leaks refuted, and how many there were", got)
+	}
+}
+
+// An endpoint that is asked only where another failed has no samples in a healthy baseline: that keeps nothing from being
+// injected. What it has there must hold.
+func TestTheGateWantsNoFailovers(t *testing.T) {
+	at := func(endpoint string, of func(float64) *results.Sample) func(float64) *results.Sample {
+		return func(due float64) *results.Sample {
+			x := of(due)
+			x.Labels = results.Labels{"endpoint": endpoint}
+			return x
+		}
+	}
+	const stack = `stack: {endpoints: {a: {url: "http://127.0.0.1:1"}, b: {url: "http://127.0.0.1:2"}}}`
+	const load = `attack: {endpoint: a, profile: {constant: {rate: 100/s}}, clients: [{failover: {to: [b]}}]}`
+	for _, tc := range []struct {
+		name string
+		fill func(s *script)
+		want []string
+	}{
+		{"none", func(*script) {}, nil},
+		{"a few", func(s *script) { s.load(4, 6, 2, at("b", served)) }, nil},
+		{"that fail", func(s *script) { s.load(4, 9, 20, at("b", truncated)) }, []string{`success{endpoint="b"} >= 90% during fault`, "worst(endpoint, success) >= 90% during fault"}},
+	} {
+		s := newScript("hypotheses: ['success{endpoint=\"b\"} >= 90% during fault', 'worst(endpoint, success) >= 90% during fault', 'success{endpoint=\"a\"} >= 90% during fault']\n")
+		s.plan = strings.NewReplacer("stack: {reference: {}}", stack, "attack: {profile: {constant: {rate: 100/s}}, clients: [{tier: paid}, {tier: free}]}", load,
+			"faults: [region.kill: {id: f, region: east}]\n", "").Replace(s.plan)
+		s.load(4, 9, 100, at("a", served))
+		tc.fill(s)
+		s.drop(func(e results.Event) bool { return e.At > sec(9) || e.Fault != "" })
+		s.cutAt(9.99)
+		judge, _ := s.live(t)
+		var got []string
+		for _, f := range judge.Gate() {
+			got = append(got, f.Claim)
+		}
+		if diff := gocmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s: the gate is about others (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}

@@ -20,7 +20,11 @@ func (j *Judge) void() string {
 	if j.line.gate.came {
 		for _, e := range j.events {
 			if e.Kind == results.EventGate {
-				return because("nothing was injected, the baseline was not steady", because(e.Claim, e.Detail))
+				why := because("the baseline was not steady", because(e.Claim, e.Detail))
+				if len(j.plan.Faults) > 0 {
+					why = "nothing was injected, " + why
+				}
+				return why
 			}
 		}
 	}

@@ -141,8 +141,12 @@ func (g *guardTrack) breach(now time.Duration) breach {
 
 // refuted is the finding for a breach.
 func (g *guardTrack) refuted(b breach) results.Finding {
+	n := b.n
+	if g.server == nil {
+		n = g.n // all that it saw, as of one that held; observed is of the last second
+	}
 	return results.Finding{
-		Claim: g.guard.Text, Verdict: results.Refuted, Observed: figure(g.guard.Metric, b.observed), Bound: g.bound(), N: b.n,
+		Guard: true, Claim: g.guard.Text, Verdict: results.Refuted, Observed: figure(g.guard.Metric, b.observed), Bound: g.bound(), N: n,
 		Why: fmt.Sprintf("breached at %s: true in each second with data for %s", b.at, g.guard.For),
 	}
 }

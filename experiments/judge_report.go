@@ -29,6 +29,7 @@ func (j *Judge) Report() *results.Report {
 		SLO:         j.plan.SLO.String(),
 		ClosedLoop:  j.plan.Attack.Profile.Closed(),
 		NoLoad:      j.plan.Attack.None,
+		EarlyLeaks:  j.earlyLeaks,
 		SlowReaders: j.plan.Attack.slowReaders(),
 	}
 	if h := j.header; h != nil {

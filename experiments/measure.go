@@ -191,7 +191,7 @@ func told(m Metric, t *tally) string {
 		return fmt.Sprintf("%d of %d tokens were of attempts that did not serve or of requests that failed", t.clients.wasted, t.clients.drawn)
 	case countClass:
 		if t.leaks > 0 {
-			return ""
+			return fmt.Sprintf("%d of %d answers carried another user's nonce", t.leaks, t.clients.answers)
 		}
 		return fmt.Sprintf("%d of %d answers carried their own nonce", t.clients.echoed, t.clients.answers)
 	default:

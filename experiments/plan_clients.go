@@ -76,9 +76,11 @@ func (c *checker) failover(path string, to []string) {
 	}
 }
 
+func (c *checker) front() string { return c.plan.front() }
+
 // front is the endpoint that the attack uses; "": the file does not tell.
-func (c *checker) front() string {
-	name, names := c.plan.Attack.Endpoint, slices.Collect(maps.Keys(c.plan.Stack.Endpoints))
+func (p *Plan) front() string {
+	name, names := p.Attack.Endpoint, slices.Collect(maps.Keys(p.Stack.Endpoints))
 	if name == "" && len(names) == 1 {
 		return names[0]
 	}

@@ -113,6 +113,8 @@ type Report struct {
 	NoLoad bool `json:"no_load,omitempty"`
 	// SlowReaders are the clients that read slowly by plan, whose times are of their own making; "": nobody.
 	SlowReaders SlowReaders `json:"slow_readers,omitempty"`
+	// EarlyLeaks are answers with another's nonce to requests that count in no phase: those of the warm-up.
+	EarlyLeaks int `json:"leaks_in_warmup,omitempty"`
 	// NoEcho says why finding no leaks says nothing, and what would help; "": it does say something, or there were leaks.
 	NoEcho string `json:"no_echo,omitempty"`
 	// Server is what the stack's servers say of themselves, by labels and phase, beside what we saw of them; Self what

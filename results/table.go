@@ -135,6 +135,9 @@ func (r *Report) headline(s *screen) error {
 	if r.Why != "" {
 		s.text("", bold, plain(r.Why))
 	}
+	if alarm := r.alarm(); alarm != "" {
+		s.text("", red, alarm)
+	}
 	r.advice(s)
 	var run []string
 	if r.Stack != "" {
@@ -194,8 +197,8 @@ func (r *Report) hypotheses(s *screen) error {
 		for _, line := range claim[1:] {
 			g.add("", line)
 		}
-		if f.Why == "" {
-			continue
+		if f.Why == "" || f.Verdict == Undecided && f.Why == r.Why {
+			continue // the headline has said why
 		}
 		for _, line := range wrap(plain(f.Why), claimWidth-2) {
 			g.add("", s.paint(dim, "  "+line))

@@ -201,11 +201,31 @@ func (p *PhaseStats) leavers() int {
 
 // leakCheck sums up what was seen of nonces.
 func (r *Report) leakCheck() (leaks, answers, echoed int) {
+	leaks = r.EarlyLeaks
 	for i := range r.Phases {
 		p := &r.Phases[i]
 		leaks, answers, echoed = leaks+p.Leaks, answers+p.Answers, echoed+p.Echoed
 	}
 	return leaks, answers, echoed
+}
+
+// alarm says of all answers that were another user's when they came, whatever was claimed; "": none was seen.
+func (r *Report) alarm() string {
+	leaks, _, _ := r.leakCheck()
+	if leaks == 0 {
+		return ""
+	}
+	var when []string
+	add := func(phase Phase, n int) {
+		if n > 0 {
+			when = append(when, fmt.Sprintf("%d in %s", n, phase))
+		}
+	}
+	add(Warmup, r.EarlyLeaks)
+	for i := range r.Phases {
+		add(r.Phases[i].Phase, r.Phases[i].Leaks)
+	}
+	return fmt.Sprintf("%d ANSWERS WERE ANOTHER USER'S: %s", leaks, strings.Join(when, ", "))
 }
 
 // Blind reports whether no leak was found and none could have been: of all answers, none carried its own nonce.
