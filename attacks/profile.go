@@ -139,7 +139,7 @@ func (p Part) Validate() []error {
 // in reports whether the part is there in a phase.
 func (p Part) in(phase results.Phase) bool { return p.During == "" || p.During == phase }
 
-// String says it in words: "100/s poisson + 500/s spike at 5s for 2s during fault".
+// String says it in words: "100/s poisson + 500/s spike at 5s for 2s of tier free during fault".
 func (p Profile) String() string {
 	base := p.base()
 	if base == nil {
@@ -149,6 +149,11 @@ func (p Profile) String() string {
 	b.WriteString(base.String())
 	for _, part := range p.Plus {
 		b.WriteString(" + " + part.String())
+		for _, of := range [...]struct{ label, is string }{{"tier", part.Tier}, {"tenant", part.Tenant}, {"feature", part.Feature}} {
+			if of.is != "" {
+				fmt.Fprintf(&b, " of %s %s", of.label, of.is)
+			}
+		}
 		if part.During != "" {
 			b.WriteString(" during " + string(part.During))
 		}

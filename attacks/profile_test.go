@@ -355,8 +355,8 @@ func TestProfileDescribesItself(t *testing.T) {
 			"trace b.csv from 1h0m0s to 2h0m0s at 60×, thinned to 10%", 0, true,
 		},
 		{
-			attacks.Profile{Poisson: &attacks.Poisson{Rate: 5}, Plus: []attacks.Part{{Profile: attacks.Profile{Spike: &attacks.Spike{Rate: 9, At: 5, For: 2}}, During: results.Baseline}}},
-			"5/s poisson + 9/s spike at 5ns for 2ns during baseline", 7, false,
+			attacks.Profile{Poisson: &attacks.Poisson{Rate: 5}, Plus: []attacks.Part{{Profile: attacks.Profile{Spike: &attacks.Spike{Rate: 9, At: 5, For: 2}}, Tier: "a", Feature: "b", During: results.Baseline}}},
+			"5/s poisson + 9/s spike at 5ns for 2ns of tier a of feature b during baseline", 7, false,
 		},
 	} {
 		if got := tt.profile.String(); got != tt.text {

@@ -109,8 +109,11 @@ func spoke(m Metric, t *tally) int {
 	return n
 }
 
-func fewSamples(n, need int, p phase) string {
-	return fmt.Sprintf("%d samples in %s are too few, it takes %d: lengthen phases.%s or raise the rate", n, p.name(), need, p.name())
+// fewSamples is what to do about too few of our own requests, and fewServed about too few of anybody's.
+func fewSamples(n, need int, p phase) string { return fewServed(n, need, p) + " or raise the rate" }
+
+func fewServed(n, need int, p phase) string {
+	return fmt.Sprintf("%d samples in %s are too few, it takes %d: lengthen phases.%s", n, p.name(), need, p.name())
 }
 
 // barOf is what to compare with; why says why there is nothing.

@@ -160,7 +160,7 @@ func (j *Judge) barOfServer(c Condition, s *serverSlice) (bar float64, why strin
 	}
 	bar = base.x * c.Value.Number / 100
 	if need := neededOfServer(c.Metric, c.Op, bar); base.n < need {
-		return bar, fewSamples(base.n, need, inBaseline)
+		return bar, fewServed(base.n, need, inBaseline)
 	}
 	return bar, ""
 }
@@ -188,7 +188,7 @@ func (r reach) rule(into *ruling, c Condition, bar float64, p phase) {
 	case r.dark(true, bar) != "":
 		into.why = r.dark(true, bar)
 	case r.n < need && !r.refutes(c, bar):
-		into.why = fewSamples(r.n, need, p)
+		into.why = fewServed(r.n, need, p)
 	case c.Op.holds(r.above(bar), bar):
 		into.verdict = results.Held
 	default:

@@ -255,8 +255,11 @@ func (p *Plan) Summary() string {
 		claims = fmt.Sprintf("%d hypotheses", n)
 	}
 	load := p.Attack.Profile.String()
-	if p.Attack.None {
+	switch {
+	case p.Attack.None:
 		load = "real traffic and none of ours"
+	case p.Attack.Workload.Converses():
+		load = "conversations, " + load
 	}
 	return fmt.Sprintf("%s of %s, %s, %s", longest, load, broken, claims)
 }

@@ -17,6 +17,9 @@ func (c *checker) behaviour() {
 		if s := client.Storm; s != nil && slices.Contains(named, s.During) && c.fine("phases") && c.plan.Phases.Of(s.During).Limit() == 0 {
 			c.atPath(path+".storm.during", "there is no %[1]s phase: write phases.%[1]s: 15s", s.During)
 		}
+		if client.HTTP2 && c.plan.Stack.Reference != nil {
+			c.warn(path+".http2", "the reference stack speaks HTTP/1.1 alone: all these requests will fail")
+		}
 		if client.Failover != nil {
 			c.failover(path+".failover.to", client.Failover.To)
 		}

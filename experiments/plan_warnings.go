@@ -27,7 +27,7 @@ func (c *checker) enough() {
 		case !h.Absolute():
 			c.enoughIn(path, h, results.Baseline, ", with which it is compared,")
 		case h.During == results.Fault:
-			c.enoughIn(path, h, results.Baseline, ", in which it must hold before anything is injected,")
+			c.enoughIn(path, h, results.Baseline, gateRole)
 		}
 	}
 }
@@ -169,18 +169,56 @@ func (c *checker) enoughIn(path string, h Claim, p results.Phase, role string) {
 		return
 	}
 	have := c.expected(h.Condition, p)
-	if have >= float64(need) {
+	if math.IsInf(have, 1) {
+		return // nobody knows
+	}
+	scatter := c.scatter(have, p)
+	least := max(0, have-2*math.Sqrt(have*scatter)) // two standard deviations fewer
+	if least >= float64(need) {
 		return
 	}
-	c.warn(path, "will likely stay undecided: %s%s will have about %.0f samples for it and it takes %d: lengthen phases.%s to %s or raise the rate",
-		p, role, math.Floor(have+1e-6), need, p, c.lengthFor(need, have, p))
+	enough := math.Pow(math.Sqrt(scatter)+math.Sqrt(scatter+float64(need)), 2) // of which two standard deviations fewer are need
+	about := fmt.Sprintf("about %.0f samples", math.Floor(have+1e-6))
+	if have >= float64(need) {
+		about += fmt.Sprintf(", or as few as %.0f by chance,", math.Floor(least))
+	}
+	dies, until := "", ""
+	if role == gateRole {
+		dies = ", and the run end with exit 3 there"
+	}
+	if role == gateRole && h.Worst == "" {
+		until = fmt.Sprintf(", or write phases.baseline: {until: 'samples%s >= %d', max: 5m}", m.Labels, need)
+	}
+	c.warn(path, "will likely stay undecided%s: %s%s will have %s for it and it takes %d: lengthen phases.%s to %s%s, or raise the rate",
+		dies, p, role, about, need, p, c.lengthFor(enough, have, p), until)
 }
 
-// lengthFor is how long p had to be for need samples.
-func (c *checker) lengthFor(need int, have float64, p results.Phase) string {
+// gateRole is what the baseline is to a claim about the fault phase.
+const gateRole = ", in which it must hold before anything is injected,"
+
+// scatter is the variance of how many samples there are in a phase, as a part of how many are expected: when requests come
+// may be drawn, and which of them are of a part of the load is.
+func (c *checker) scatter(have float64, p results.Phase) float64 {
+	total, scatter := c.due(p), 0.0
+	if math.IsInf(total, 1) || total <= 0 {
+		return 0
+	}
+	switch profile := c.plan.Attack.Profile; {
+	case c.plan.Phases.Of(p).Until.Samples > 0: // it goes on until it has them
+	case profile.Poisson != nil:
+		scatter = 1
+	case profile.Gamma != nil:
+		scatter = profile.Gamma.CV * profile.Gamma.CV
+	}
+	part := min(1, have/total)
+	return 1 - part + part*scatter
+}
+
+// lengthFor is how long p had to be for so many samples.
+func (c *checker) lengthFor(need, have float64, p results.Phase) string {
 	if have <= 0 {
 		return "more"
 	}
-	seconds := c.plan.Phases.Of(p).Limit().Seconds() * float64(need) / have
+	seconds := c.plan.Phases.Of(p).Limit().Seconds() * need / have
 	return fmt.Sprintf("%.0fs", math.Ceil(seconds))
 }

@@ -81,6 +81,10 @@ func TestWorkloadWarnings(t *testing.T) {
 			t.Errorf("workload %s of %s: warnings %q, want %q", tt.workload, tt.profile, text, tt.want)
 		}
 	}
+	clients := strings.Replace(minimal, "{constant: {rate: 100/s}}", "{constant: {rate: 100/s}}, clients: [{}, {http2: true}]", 1)
+	if w := load(t, clients).Warnings; len(w) != 1 || w[0].Path != "attack.clients[1].http2" {
+		t.Errorf("Load of a client that speaks HTTP/2 to the reference stack warns %v", w)
+	}
 	text := strings.Replace(minimal, "{constant: {rate: 100/s}}", "{constant: {rate: 100/s}}, workload: {lengths_from: load_test.go}", 1)
 	_, err := experiments.Load("x.yaml", []byte(text), experiments.LoadOptions{})
 	if err == nil || !strings.Contains(err.Error(), "attack.workload.lengths_from: trace load_test.go: line 1: is none of the formats") {
