@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
 	"strings"
@@ -47,7 +48,7 @@ func measureMemory(b *testing.B, url string, client attacks.Client, streams int)
 		const ramp = 8 * time.Second
 		cfg.Profile.Constant.Rate = attacks.Rate(float64(streams) / ramp.Seconds())
 		cfg.Workload = attacks.Workload{{PromptTokens: attacks.Length{Fixed: 1000}, OutputTokens: attacks.Length{Fixed: slowChunks}}}
-		runtime.GC()
+		debug.FreeOSMemory() // else what follows finds what the case before has left
 		liveBefore, stacksBefore, rssBefore := liveMemory(b)
 		a, err := attacks.New(cfg)
 		if err != nil {

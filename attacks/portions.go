@@ -17,6 +17,10 @@ type Portion struct {
 	// Requests, and the tokens of their prompts and answers, on average. Each turn of a conversation is one, whose
 	// prompt carries those before it.
 	Requests, PromptTokens, OutputTokens float64
+	// Begun is how many of Requests are due by the profile, and no later turn of a conversation.
+	Begun float64
+	// Client is the place of their kind in Config.Clients, and Part that in Profile.Plus, counted from 1; 0 is the base.
+	Client, Part int
 }
 
 // Features returns the label feature of each class, in order; "" of one that has none. No classes are one.
@@ -132,6 +136,7 @@ func (l *load) portions(clients []Client, part int, n float64, means []mean) []P
 				labels["feature"] = feature
 			}
 			one := means[k].of(n*clientPart*classPart, labels)
+			one.Client, one.Part = c, part
 			m := &l.moulds[k]
 			if len(m.models) == 0 {
 				if l.model != "" {
@@ -143,7 +148,7 @@ func (l *load) portions(clients []Client, part int, n float64, means []mean) []P
 			for i, share := range m.model.parts() {
 				labels = maps.Clone(labels)
 				labels["model"] = m.models[i]
-				all = append(all, Portion{labels, one.Requests * share, one.PromptTokens * share, one.OutputTokens * share})
+				all = append(all, one.times(share, labels))
 			}
 		}
 	}
@@ -153,10 +158,17 @@ func (l *load) portions(clients []Client, part int, n float64, means []mean) []P
 // of is what n first requests come to. Where none was seen it is a turn each, of nobody knows how many tokens.
 func (m mean) of(n float64, labels results.Labels) Portion {
 	if m.seen == 0 {
-		return Portion{Labels: labels, Requests: n}
+		return Portion{Labels: labels, Requests: n, Begun: n}
 	}
+	first := n
 	n /= m.seen
-	return Portion{Labels: labels, Requests: n * m.turns, PromptTokens: n * m.prompt, OutputTokens: n * m.output}
+	return Portion{Labels: labels, Requests: n * m.turns, PromptTokens: n * m.prompt, OutputTokens: n * m.output, Begun: first}
+}
+
+// times is a share of p that has other labels.
+func (p Portion) times(share float64, labels results.Labels) Portion {
+	p.Labels, p.Requests, p.PromptTokens, p.OutputTokens, p.Begun = labels, p.Requests*share, p.PromptTokens*share, p.OutputTokens*share, p.Begun*share
+	return p
 }
 
 // parts yields each place and its part of the whole.

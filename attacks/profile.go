@@ -296,6 +296,20 @@ func (p Profile) Expected(phase results.Phase, seed uint64, length time.Duration
 	return n, nil
 }
 
+// Scatter is the variance of how many requests of p's base are due within a time, per request that is expected: 0 where
+// nothing is random, and also of a trace, which is the same each time; 1 of poisson; a gamma's squared cv.
+func (p Profile) Scatter() float64 {
+	switch k := p.base().(type) {
+	case *Gamma:
+		return k.CV * k.CV
+	case paced:
+		if k.gaps(rand.New(rand.NewPCG(0, 0))) != nil {
+			return 1
+		}
+	}
+	return 0
+}
+
 // at is the base, or the part with that place in Plus.
 func (p *Profile) at(part int) *Profile {
 	if part == 0 {

@@ -164,7 +164,7 @@ func (f *ConfigPush) Evidence(ctx context.Context, s *targets.Stack) (results.Ev
 	if counted {
 		return results.Evidence{Touched: count.N, What: count.What}, nil
 	}
-	return results.Evidence{Touched: 1, What: "stores that hold the pushed config; this one does not count who reads it"}, nil
+	return results.Evidence{Touched: 1, What: "store that holds the pushed config; it does not count who reads it"}, nil
 }
 
 // revertTries bounds how often Revert looks again when the store changes under it.
