@@ -87,8 +87,8 @@ func TestGuardsAreBreachedByARowOfSeconds(t *testing.T) {
 			if tc.to > 0 {
 				want = results.Refuted
 			}
-			if f := finding(t, s.judge(t), "success < 50% for 3s"); !f.Guard || f.Verdict != want || f.Bound != "never < 50 % for 3s" {
-				t.Errorf("finding = %+v; want %s, bound never < 50 %% for 3s", f, want)
+			if f := finding(t, s.judge(t), "success < 50% for 3s"); !f.Guard || f.Verdict != want || f.Bound != "never < 50 % for 3s" || f.N < 500 {
+				t.Errorf("finding = %+v; want %s, bound never < 50 %% for 3s, n of the whole run", f, want)
 			}
 		})
 	}

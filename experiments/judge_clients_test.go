@@ -398,14 +398,15 @@ func TestClientsWithoutALabelAreNotOfThoseWithOne(t *testing.T) {
 func TestLoadKnowsWhoLacksALabel(t *testing.T) {
 	const text = `experiment: x
 stack: {endpoints: {a: {url: "http://127.0.0.1:1"LABELS}}}
-attack: {profile: {constant: {rate: 100/s}}, clients: [{tenant: acme}, {tier: b}]}
+attack: {endpoint: a, profile: {constant: {rate: 100/s}}, clients: [{tenant: acme}, {tier: b}]}
 phases: {warmup: 0s, baseline: 7s, fault: 10s, recovery: 10s}
 hypotheses: ['success{tenant="acme"} >= 90% during fault', 'success{tenant=""} >= 90% during fault']
 `
 	for labels, wrong := range map[string]string{
-		"":                         "", // the second kind of client has no tenant
-		", labels: {tenant: b}":    `no sample will have tenant=""`,
-		", labels: {region: east}": "",
+		"":                      "", // the second kind of client has no tenant
+		", labels: {tenant: b}": `no sample will have tenant=""`,
+		`, labels: {tenant: b}}, b: {url: "http://127.0.0.1:2"`: "", // who is served by b has none
+		", labels: {region: east}":                              "",
 	} {
 		_, err := experiments.Load("x", []byte(strings.Replace(text, "LABELS", labels, 1)), experiments.LoadOptions{})
 		if (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
@@ -490,6 +491,83 @@ func TestTheGateWantsNoFailovers(t *testing.T) {
 		}
 		if diff := gocmp.Diff(tc.want, got); diff != "" {
 			t.Errorf("%s: the gate is about others (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
+// Which doubts are left about who lacks a label, and what the report says of them.
+func TestOnlyAnswersThatTellALabelLeaveDoubts(t *testing.T) {
+	const claim = `success{tenant="acme"} >= 99% during fault`
+	for labels, want := range map[string]struct {
+		verdict results.Verdict
+		row     string
+	}{
+		"{}":                         {results.Held, "tenant: none"},
+		`{tenant: "header:X-Whose"}`: {results.Undecided, "tenant not known"},
+	} {
+		s := newScript("hypotheses: ['" + claim + "']\n")
+		s.plan = strings.NewReplacer("stack: {reference: {}}", `stack: {endpoints: {a: {url: "http://127.0.0.1:1", labels: `+labels+`}}}`,
+			"faults: [region.kill: {id: f, region: east}]\n", "", "[{tier: paid}, {tier: free}]", "[{tenant: acme}, {tier: b}]").Replace(s.plan)
+		s.drop(isFault)
+		for _, at := range []float64{4, 11} {
+			for _, who := range []results.Labels{{"tenant": "acme"}, {"tenant": "b"}} {
+				s.load(at, at+5, 100, func(due float64) *results.Sample {
+					x := served(due)
+					x.Labels = who
+					return x
+				})
+			}
+		}
+		s.load(11, 16, 100, func(due float64) *results.Sample {
+			x := truncated(due)
+			x.Labels = nil
+			return x
+		})
+		r := s.judge(t)
+		if f := finding(t, r, claim); f.Verdict != want.verdict {
+			t.Errorf("labels %s: %+v; want %s", labels, f, want.verdict)
+		}
+		if text := screenOf(t, r); !strings.Contains(text, want.row) {
+			t.Errorf("labels %s: the report lacks %q:\n%s", labels, want.row, text)
+		}
+	}
+}
+
+func screenOf(t *testing.T, r *results.Report) string {
+	t.Helper()
+	var out strings.Builder
+	if err := r.WriteTable(&out, results.TableOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// Why the baseline was not steady is said once of the whole run; of each claim in a word.
+func TestWhyNothingWasInjectedIsSaidOnce(t *testing.T) {
+	const detail = "undecided in baseline: 7 samples"
+	for faults, want := range map[string]struct{ why, each string }{
+		"faults: [region.kill: {id: f, region: east}]\n": {"nothing was injected, the baseline was not steady: ", "nothing was injected"},
+		"": {"the baseline was not steady: ", "the baseline was not steady"},
+	} {
+		s := newScript("hypotheses: [success >= 99% during fault, success >= 98% during fault, p99(ttft) < 2s during recovery]\n")
+		s.plan = strings.Replace(s.plan, "faults: [region.kill: {id: f, region: east}]\n", faults, 1)
+		s.steady(100)
+		s.drop(func(e results.Event) bool { return e.At > sec(9) })
+		s.say(9.1, results.Event{Kind: results.EventGate, Claim: "success >= 99% during fault", Detail: detail})
+		s.say(9.2, results.Event{Kind: results.EventLoadEnd})
+		s.say(9.3, results.Event{Kind: results.EventEnd})
+		r := s.judge(t)
+		if r.Exit != results.ExitNotSteady || r.Why != want.why+"success >= 99% during fault: "+detail {
+			t.Errorf("exit %d, %q; want 3, %q and what it was", r.Exit, r.Why, want.why)
+		}
+		for _, f := range r.Findings {
+			if f.Verdict != results.Undecided || f.Why != want.each {
+				t.Errorf("%s = %s, %q; want undecided, %q", f.Claim, f.Verdict, f.Why, want.each)
+			}
+		}
+		hypotheses, _, _ := strings.Cut(screenOf(t, r), "EVENTS")
+		if n := strings.Count(strings.Join(strings.Fields(hypotheses), " "), detail); n != 1 {
+			t.Errorf("the reason is there %d times; want 1:\n%s", n, hypotheses)
 		}
 	}
 }

@@ -44,6 +44,18 @@ func (j *Judge) void() string {
 	return ""
 }
 
+// spared is void in a word where the gate was why: what it found is said once, of the whole run.
+func (j *Judge) spared(void string) string {
+	switch {
+	case !j.line.gate.came || strings.HasPrefix(void, stackEnded):
+		return void
+	case len(j.plan.Faults) > 0:
+		return "nothing was injected"
+	default:
+		return "the baseline was not steady"
+	}
+}
+
 // findings judges every hypothesis and guard.
 func (j *Judge) findings() []results.Finding {
 	all := []results.Finding{}
@@ -62,7 +74,7 @@ func (j *Judge) findings() []results.Finding {
 		case late != "":
 			r.verdict, r.why = results.Undecided, generatorBound // the report's own Why has the figures
 		case void != "" && p != inBaseline:
-			r.verdict, r.why = results.Undecided, void
+			r.verdict, r.why = results.Undecided, j.spared(void)
 		case r.verdict == results.Refuted && rate && (j.isTorn() || !whole):
 			// A rate counts tokens by their arrival, and what streams had brought that were under way is not known.
 			r.verdict, r.why = results.Undecided, "the tokens of streams that were under way are not known: "+cutShort(j.isTorn(), cut)

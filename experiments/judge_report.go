@@ -86,7 +86,7 @@ func (j *Judge) sliceStats() []results.SliceStats {
 			for p := range phase(judgedPhases) {
 				if length, ok := j.line.reported(p); ok {
 					all = append(all, results.SliceStats{
-						Label: label, Value: s.value, PhaseStats: j.stats(p, length, &s.trio[p], nil),
+						Label: label, Value: s.value, Given: s.value == results.NoValue && j.plan.gives(label), PhaseStats: j.stats(p, length, &s.trio[p], nil),
 					})
 				}
 			}

@@ -179,13 +179,19 @@ func (c *checker) part(p results.Phase, labels results.Labels) float64 {
 	return part
 }
 
-// gives reports whether label is one that the load itself gives its requests: who has none of it is known by that. One
-// that an endpoint's answers have as well is not, nor is one of an attached stack's, whose headers the file does not say.
+// gives reports whether label is one that we give requests ourselves: who has none of it is known by that. One that a
+// header of an endpoint's answers tells is none, and neither are region and replica, which no client has.
 func (p *Plan) gives(label string) bool {
+	written := false
 	for _, e := range p.Stack.Endpoints {
-		if _, told := e.Labels[label]; told {
+		l, has := e.Labels[label]
+		if l.Header != "" {
 			return false
 		}
+		written = written || has
+	}
+	if written {
+		return true
 	}
 	switch label {
 	case "model", "endpoint": // all samples have it, or none
@@ -211,8 +217,14 @@ func clientLabel(c *attacks.Client, label string) string {
 
 // someLack reports whether some requests have no label of a kind that others are given.
 func (p *Plan) someLack(label string) bool {
+	endpoints := 0 // with a label of that name, which all their requests have
+	for _, e := range p.Stack.Endpoints {
+		if _, has := e.Labels[label]; has {
+			endpoints++
+		}
+	}
 	switch {
-	case !p.gives(label):
+	case !p.gives(label), endpoints > 0 && endpoints == len(p.Stack.Endpoints):
 		return false
 	case label == "feature":
 		return slices.Contains(p.Attack.Workload.Features(), "")

@@ -74,7 +74,7 @@ type Finding struct {
 	Bound    string `json:"bound"`
 	// Why says what decided it, in a sentence without a full stop.
 	Why string `json:"why,omitempty"`
-	// N is how many samples spoke.
+	// N is how many samples spoke; of a guard, held or breached, all that it watched, in whichever phase.
 	N int `json:"n"`
 }
 
@@ -273,6 +273,8 @@ const (
 type SliceStats struct {
 	Label string `json:"label"`
 	Value string `json:"value"`
+	// Given of NoValue: the load itself gives the label, so that these requests have none; else it may be any.
+	Given bool `json:"given,omitempty"`
 	PhaseStats
 }
 

@@ -225,7 +225,15 @@ func (r *Report) alarm() string {
 	for i := range r.Phases {
 		add(r.Phases[i].Phase, r.Phases[i].Leaks)
 	}
-	return fmt.Sprintf("%d ANSWERS WERE ANOTHER USER'S: %s", leaks, strings.Join(when, ", "))
+	return swapped(leaks) + ": " + strings.Join(when, ", ")
+}
+
+// swapped cries it.
+func swapped(leaks int) string {
+	if leaks == 1 {
+		return "1 ANSWER WAS ANOTHER USER'S"
+	}
+	return fmt.Sprintf("%d ANSWERS WERE ANOTHER USER'S", leaks)
 }
 
 // Blind reports whether no leak was found and none could have been: of all answers, none carried its own nonce.

@@ -62,7 +62,7 @@ func (r *Report) loadHeadline(s *screen) error {
 		second += fmt.Sprintf("; %d more were cancelled by the interrupt", n)
 	}
 	if p.Leaks > 0 {
-		second += fmt.Sprintf("; %d ANSWERS WERE ANOTHER USER'S", p.Leaks)
+		second += "; " + swapped(p.Leaks)
 	}
 	s.text("", st, second)
 	switch r.Exit {

@@ -28,7 +28,7 @@ func (r *Report) compared(phase Phase) (labels []string, byLabel map[string][]co
 		at := slices.IndexFunc(all, func(c comparison) bool { return c.now.Value == it.Value })
 		if at < 0 {
 			at = len(all)
-			none := &SliceStats{Label: it.Label, Value: it.Value}
+			none := &SliceStats{Label: it.Label, Value: it.Value, Given: it.Given}
 			all = append(all, comparison{now: none, was: none})
 		}
 		if it.Phase == Baseline {
@@ -92,9 +92,8 @@ func (r *Report) sliceRows(g *grid, phase Phase, row func(comparison) []string) 
 func (c comparison) name() string {
 	switch c.now.Value {
 	case "", NoValue:
-		switch c.now.Label {
-		case "tier", "tenant", "home", "feature": // we give them ourselves, so that who has none is known
-			return c.now.Label + ": none"
+		if c.now.Given {
+			return plain(c.now.Label) + ": none"
 		}
 		return plain(c.now.Label) + " not known"
 	case OtherValue:

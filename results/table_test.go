@@ -187,6 +187,7 @@ func withUsers() *results.Report {
 		r.Slices = append(r.Slices, slice("tenant", fmt.Sprintf("t%02d", i), results.Fault, 20, 0.5+float64(i)/100, 1.5, 80))
 	}
 	r.Slices = append(r.Slices, slice("tenant", results.OtherValue, results.Fault, 900, 0.97, 1.5, 80), slice("tenant", results.NoValue, results.Fault, 90, 0.2, 1.5, 80))
+	r.Slices[len(r.Slices)-1].Given = true
 	return r
 }
 
@@ -386,5 +387,18 @@ func TestPercent(t *testing.T) {
 		if got := results.Percent(tt.in); got != tt.want {
 			t.Errorf("Percent(%v) = %q; want %q", tt.in, got, tt.want)
 		}
+	}
+}
+
+// A reason that the headline has is not repeated under every hypothesis; one answer is no answers.
+func TestTheHeadlinesReasonIsSaidOnce(t *testing.T) {
+	const why = "fault f could not be put in force"
+	r := &results.Report{Why: why, EarlyLeaks: 1, Findings: []results.Finding{{Claim: "a", Why: why}, {Claim: "b", Why: why}, {Claim: "c", Why: "another"}}}
+	var out bytes.Buffer
+	if err := r.WriteTable(&out, results.TableOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.Count(text, why) != 1 || !strings.Contains(text, "another") || !strings.Contains(text, "\n1 ANSWER WAS ANOTHER USER'S: 1 in warmup\n") {
+		t.Errorf("want %q once, another reason, and one leak in the warm-up:\n%s", why, text)
 	}
 }
