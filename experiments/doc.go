@@ -37,7 +37,9 @@
 // DistServe count it; by completion the last requests of a short load would be missing, and none stand in for them.
 //
 // A Gate, the check of the fault phase's absolute claims against baseline, passes only what Held:
-// a baseline too short to tell is not steady. Load warns of it.
+// a baseline too short to tell is not steady. Load warns of it, and counts on no luck: where arrivals, clients, classes
+// or leavers are drawn, on two standard deviations fewer than are expected, and never on what is still under way at its
+// end, as far as the plan tells how long answers take.
 //
 // # Servers beside us
 //

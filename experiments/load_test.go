@@ -241,13 +241,13 @@ func TestLoadWarnsOfClaimsThatItsLoadCannotDecide(t *testing.T) {
 		got = append(got, w.String())
 	}
 	want := []string{
-		"x.yaml:6:5: hypotheses[0]: will likely stay undecided, and the run end with exit 3 there: baseline, in which it must hold before anything is injected, will have about 200 samples for it and it takes 381: lengthen phases.baseline to 4s, or write phases.baseline: {until: 'samples >= 381', max: 5m}, or raise the rate",
-		"x.yaml:7:5: hypotheses[1]: will likely stay undecided: fault will have about 15 samples for it and it takes 381: lengthen phases.fault to 422s, or raise the rate",
-		"x.yaml:7:5: hypotheses[1]: will likely stay undecided, and the run end with exit 3 there: baseline, in which it must hold before anything is injected, will have about 2 samples for it and it takes 381: lengthen phases.baseline to 422s, or write phases.baseline: {until: 'samples{tier=\"rare\"} >= 381', max: 5m}, or raise the rate",
-		"x.yaml:8:5: hypotheses[2]: will likely stay undecided: fault will have about 1500 samples for it and it takes 3000: lengthen phases.fault to 31s, or raise the rate",
-		"x.yaml:8:5: hypotheses[2]: will likely stay undecided, and the run end with exit 3 there: baseline, in which it must hold before anything is injected, will have about 200 samples for it and it takes 3000: lengthen phases.baseline to 31s, or write phases.baseline: {until: 'samples >= 3000', max: 5m}, or raise the rate",
-		"x.yaml:9:5: hypotheses[3]: will likely stay undecided, and the run end with exit 3 there: baseline, in which it must hold before anything is injected, will have about 200 samples for it and it takes 381: lengthen phases.baseline to 4s, or write phases.baseline: {until: 'samples >= 381', max: 5m}, or raise the rate",
-		"x.yaml:11:5: hypotheses[5]: will likely stay undecided: recovery will have about 10 samples for it and it takes 35: lengthen phases.recovery to 49s, or raise the rate",
+		"x.yaml:6:5: hypotheses[0]: will likely stay undecided, and the run end with exit 3 there: baseline, in which it must hold before anything is injected, will have about 160 samples, without 40 that are still under way at its end, for it and it takes 381: lengthen phases.baseline to 5s, or write phases.baseline: {until: 'samples >= 381', max: 10s}, or raise the rate",
+		"x.yaml:7:5: hypotheses[1]: will likely stay undecided: fault will have about 15 samples for it and it takes 381: lengthen phases.fault to 8m, or raise the rate",
+		"x.yaml:7:5: hypotheses[1]: will likely stay undecided, and the run end with exit 3 there: baseline, in which it must hold before anything is injected, will have about 1 samples for it and it takes 381: lengthen phases.baseline to 7m, or write phases.baseline: {until: 'samples{tier=\"rare\"} >= 381', max: 14m}, or raise the rate",
+		"x.yaml:8:5: hypotheses[2]: will likely stay undecided: fault will have about 1500 samples for it and it takes 3000: lengthen phases.fault to 30s, or raise the rate",
+		"x.yaml:8:5: hypotheses[2]: will likely stay undecided, and the run end with exit 3 there: baseline, in which it must hold before anything is injected, will have about 160 samples, without 40 that are still under way at its end, for it and it takes 3000: lengthen phases.baseline to 31s, or write phases.baseline: {until: 'samples >= 3000', max: 62s}, or raise the rate",
+		"x.yaml:9:5: hypotheses[3]: will likely stay undecided, and the run end with exit 3 there: baseline, in which it must hold before anything is injected, will have about 160 samples, without 40 that are still under way at its end, for it and it takes 381: lengthen phases.baseline to 5s, or write phases.baseline: {until: 'samples >= 381', max: 10s}, or raise the rate",
+		"x.yaml:11:5: hypotheses[5]: will likely stay undecided: recovery will have about 10 samples of tier rare for it and it takes 35: lengthen phases.recovery to 49s, or raise the rate",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Warnings differ (-want +got):\n%s", diff)

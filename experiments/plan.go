@@ -98,10 +98,13 @@ func (s SLO) Validate() []error {
 	return errs
 }
 
-// LoadOptions are what Load needs to know. The zero value is what commands use.
+// LoadOptions are what Load needs to know. The zero value is usable.
 type LoadOptions struct {
 	// Kinds of faults that a plan may name. Optional; default faults.Kinds().
 	Kinds []faults.Kind
+	// LookupEnv finds the environment variables that keys and headers refer to; Load warns of those that are not set.
+	// Optional; default: it does not look.
+	LookupEnv func(name string) (string, bool)
 	// judging takes faults, stack and attack as they are: a log stays readable when what they may be changes.
 	judging bool
 }
@@ -122,7 +125,7 @@ func Load(name string, text []byte, opts LoadOptions) (*Plan, error) {
 		return nil, d.problems.sort()
 	}
 	d.value(root, "", reflect.ValueOf(plan).Elem())
-	c := checker{plan: plan, decoder: d, judging: opts.judging, loads: map[results.Phase][]attacks.Portion{}}
+	c := checker{plan: plan, decoder: d, judging: opts.judging, lookup: opts.LookupEnv, loads: map[results.Phase][]attacks.Portion{}}
 	c.check()
 	if opts.judging {
 		d.problems = slices.DeleteFunc(d.problems, func(p Problem) bool {

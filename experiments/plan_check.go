@@ -17,6 +17,7 @@ type checker struct {
 	*decoder
 	plan     *Plan
 	judging  bool // only fill in defaults
+	lookup   func(name string) (string, bool)
 	warnings Problems
 	loads    map[results.Phase][]attacks.Portion // of each phase, once somebody has asked
 }
@@ -53,6 +54,7 @@ func (c *checker) check() {
 		c.onePiece()
 	}
 	if len(c.problems) == 0 {
+		c.unset()
 		c.breaches()
 		c.budget()
 	}

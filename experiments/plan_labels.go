@@ -3,11 +3,9 @@ package experiments
 import (
 	"cmp"
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/failwhale/failwhale/attacks"
-	"github.com/failwhale/failwhale/results"
 	"github.com/failwhale/failwhale/targets"
 )
 
@@ -102,83 +100,6 @@ func (c *checker) knownFailovers(known map[string][]string, add func(name, value
 	}
 }
 
-// expected is how many requests of one phase a condition will be judged by, on average.
-func (c *checker) expected(cond Condition, p results.Phase) float64 {
-	length := c.plan.Phases.Of(p)
-	total := c.due(p)
-	if u := length.Until; u.Samples > 0 {
-		if part := c.part(p, u.Labels); part > 0 {
-			total = min(total, float64(u.Samples)/part)
-		}
-	}
-	if math.IsInf(total, 1) {
-		return total
-	}
-	labels := cond.Metric.Labels
-	part := c.part(p, labels)
-	switch {
-	case cond.Worst == "":
-	case cond.Worst == "region" && c.plan.Stack.Reference != nil:
-		part /= float64(len(c.regions()))
-	default:
-		for _, value := range c.known()[cond.Worst] {
-			one := maps.Clone(labels)
-			if one == nil {
-				one = results.Labels{}
-			}
-			one[cond.Worst] = value
-			part = min(part, c.part(p, one))
-		}
-	}
-	return total * part
-}
-
-// portions are those of a phase's requests, or nil where nobody knows.
-func (c *checker) portions(p results.Phase) []attacks.Portion {
-	if all, known := c.loads[p]; known {
-		return all
-	}
-	cfg := attacks.Config{
-		Profile: c.plan.Attack.Profile, Workload: c.plan.Attack.Workload, Clients: c.plan.Attack.Clients, Seed: c.plan.Seed,
-		Endpoint: targets.Endpoint{Model: c.frontModel()},
-	}
-	all, err := cfg.Portions(p, c.plan.Phases.Of(p).Limit())
-	if err != nil {
-		all = nil
-	}
-	c.loads[p] = all
-	return all
-}
-
-// due is how many requests a phase has, on average. +Inf: nobody knows.
-func (c *checker) due(p results.Phase) float64 {
-	all := c.portions(p)
-	if all == nil || c.plan.Attack.Profile.Closed() {
-		return math.Inf(1)
-	}
-	return requests(all, nil)
-}
-
-// part is the share of a phase's requests that labels select, as far as the plan tells; else 1.
-func (c *checker) part(p results.Phase, labels results.Labels) float64 {
-	part := 1.0
-	if region, ok := labels["region"]; ok && c.plan.Stack.Reference != nil && slices.Contains(c.regions(), region) {
-		part /= float64(len(c.regions()))
-	}
-	all, known, ours := c.portions(p), c.known(), maps.Clone(labels)
-	maps.DeleteFunc(ours, func(name, value string) bool {
-		if !slices.Contains(usersLabels(), name) {
-			return true
-		}
-		values, some := known[name]
-		return some && values == nil && !slices.ContainsFunc(all, func(p attacks.Portion) bool { return p.Labels[name] == value })
-	})
-	if whole := requests(all, nil); whole > 0 && len(ours) > 0 {
-		part *= requests(all, ours) / whole
-	}
-	return part
-}
-
 // gives reports whether label is one that we give requests ourselves: who has none of it is known by that. One that a
 // header of an endpoint's answers tells is none, and neither are region and replica, which no client has.
 func (p *Plan) gives(label string) bool {
@@ -236,14 +157,3 @@ func (p *Plan) someLack(label string) bool {
 
 // usersLabels are those that the load gives its requests.
 func usersLabels() []string { return []string{"tier", "tenant", "home", "feature", "model"} }
-
-// requests counts those that labels select.
-func requests(all []attacks.Portion, labels results.Labels) float64 {
-	n := 0.0
-	for _, one := range all {
-		if one.Labels.Match(labels) {
-			n += one.Requests
-		}
-	}
-	return n
-}

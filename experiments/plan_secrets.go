@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -12,7 +13,46 @@ import (
 var (
 	reference       = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
 	headerReference = regexp.MustCompile(`^([A-Za-z]+ )?\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
+	anyReference    = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 )
+
+// unset warns once of each variable that keys and headers refer to and that is not set here: it may be where the run is.
+func (c *checker) unset() {
+	if c.lookup == nil {
+		return
+	}
+	told := map[string]bool{}
+	look := func(path, text string) {
+		for _, found := range anyReference.FindAllStringSubmatch(text, -1) {
+			name := found[1]
+			if value, _ := c.lookup(name); value == "" && !told[name] {
+				told[name] = true
+				c.warn(path, "environment variable %s is not set here: export it where the run is to be", name)
+			}
+		}
+	}
+	headers := func(path string, all map[string]string) {
+		for _, header := range slices.Sorted(maps.Keys(all)) {
+			look(join(join(path, "headers"), header), all[header])
+		}
+	}
+	stack := c.plan.Stack
+	if !c.plan.Attack.None { // it sends nothing that has them
+		for _, name := range slices.Sorted(maps.Keys(stack.Endpoints)) {
+			path := join("stack.endpoints", name)
+			look(join(path, "key"), stack.Endpoints[name].Key)
+			headers(path, stack.Endpoints[name].Headers)
+		}
+		for i, client := range c.plan.Attack.Clients {
+			path := fmt.Sprintf("attack.clients[%d]", i)
+			look(path+".key", client.Key)
+			headers(path, client.Headers)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(stack.Metrics)) {
+		look(join(join("stack.metrics", name), "key"), stack.Metrics[name].Key)
+	}
+}
 
 // secrets refuses those that are written out: plan, log and journal never hold one. No message repeats one.
 func (c *checker) secrets() {

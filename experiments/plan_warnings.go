@@ -168,57 +168,53 @@ func (c *checker) enoughIn(path string, h Claim, p results.Phase, role string) {
 	if need <= 1 {
 		return
 	}
-	have := c.expected(h.Condition, p)
-	if math.IsInf(have, 1) {
-		return // nobody knows
-	}
-	scatter := c.scatter(have, p)
-	least := max(0, have-2*math.Sqrt(have*scatter)) // two standard deviations fewer
-	if least >= float64(need) {
+	s, known := c.supply(h.Condition, p)
+	if !known || s.least >= float64(need) {
 		return
 	}
-	enough := math.Pow(math.Sqrt(scatter)+math.Sqrt(scatter+float64(need)), 2) // of which two standard deviations fewer are need
-	about := fmt.Sprintf("about %.0f samples", math.Floor(have+1e-6))
-	if have >= float64(need) {
-		about += fmt.Sprintf(", or as few as %.0f by chance,", math.Floor(least))
+	likely, about := "will likely", fmt.Sprintf("about %.0f samples", math.Floor(s.mean+1e-6))
+	if s.of != "" {
+		about += fmt.Sprintf(" of %s %s", h.Worst, clip(s.of))
 	}
-	dies, until := "", ""
+	if late := math.Round(s.late); late > 0 {
+		about += fmt.Sprintf(", without %.0f that are still under way at its end,", late)
+	}
+	if s.mean >= float64(need) {
+		likely, about = "may", strings.TrimSuffix(about, ",")+fmt.Sprintf(", or as few as %.0f by chance,", math.Floor(s.least+1e-6))
+	}
+	ends := ""
 	if role == gateRole {
-		dies = ", and the run end with exit 3 there"
+		ends = ", and the run end with exit 3 there"
 	}
-	if role == gateRole && h.Worst == "" {
-		until = fmt.Sprintf(", or write phases.baseline: {until: 'samples%s >= %d', max: 5m}", m.Labels, need)
-	}
-	c.warn(path, "will likely stay undecided%s: %s%s will have %s for it and it takes %d: lengthen phases.%s to %s%s, or raise the rate",
-		dies, p, role, about, need, p, c.lengthFor(enough, have, p), until)
+	c.warn(path, "%s stay undecided%s: %s%s will have %s for it and it takes %d: %s", likely, ends, p, role, about, need, c.more(h, s, need, p))
 }
 
 // gateRole is what the baseline is to a claim about the fault phase.
 const gateRole = ", in which it must hold before anything is injected,"
 
-// scatter is the variance of how many samples there are in a phase, as a part of how many are expected: when requests come
-// may be drawn, and which of them are of a part of the load is.
-func (c *checker) scatter(have float64, p results.Phase) float64 {
-	total, scatter := c.due(p), 0.0
-	if math.IsInf(total, 1) || total <= 0 {
-		return 0
+// more says what gives a claim enough samples in a phase.
+func (c *checker) more(h Claim, s supply, need int, p results.Phase) string {
+	path, of := "phases."+string(p), c.plan.Phases.Of(p)
+	length := s.lengthFor(need, of.Limit())
+	switch {
+	case s.until:
+		raised := of.Until
+		raised.Samples = int(math.Ceil(float64(raised.Samples)*float64(need)/max(s.least, s.mean/4) - 1e-6))
+		return fmt.Sprintf("write %s.until: %s, with a max that has time for it", path, quoted(raised))
+	case length == 0 || c.plan.Attack.Profile.Ends(p):
+		return "raise the rate, or its share of the load"
+	case of.Until.Samples > 0:
+		return fmt.Sprintf("lengthen %s.max to %s, or raise the rate", path, short(length))
+	case p != results.Baseline || h.Worst == "region": // by which until cannot tell the one that lacks them
+		return fmt.Sprintf("lengthen %s to %s, or raise the rate", path, short(length))
 	}
-	switch profile := c.plan.Attack.Profile; {
-	case c.plan.Phases.Of(p).Until.Samples > 0: // it goes on until it has them
-	case profile.Poisson != nil:
-		scatter = 1
-	case profile.Gamma != nil:
-		scatter = profile.Gamma.CV * profile.Gamma.CV
+	labels := h.Metric.Labels
+	if s.of != "" {
+		labels, _ = merge(labels, results.Labels{h.Worst: s.of})
 	}
-	part := min(1, have/total)
-	return 1 - part + part*scatter
+	return fmt.Sprintf("lengthen %s to %s, or write %s: {until: %s, max: %s}, or raise the rate",
+		path, short(length), path, quoted(Until{labels, need}), short(2*length))
 }
 
-// lengthFor is how long p had to be for so many samples.
-func (c *checker) lengthFor(need, have float64, p results.Phase) string {
-	if have <= 0 {
-		return "more"
-	}
-	seconds := c.plan.Phases.Of(p).Limit().Seconds() * need / have
-	return fmt.Sprintf("%.0fs", math.Ceil(seconds))
-}
+// quoted is u as it stands in a file.
+func quoted(u Until) string { return "'" + strings.ReplaceAll(u.String(), "'", "''") + "'" }

@@ -15,8 +15,8 @@ import (
 // knows them.
 func TestLoadCountsSamplesOfEveryProfile(t *testing.T) {
 	for profile, want := range map[string]string{
-		"sine: {rate: 10/s, amplitude: 10/s, period: 15s}":                                         "baseline, in which it must hold before anything is injected, will have about 150",
-		"ramp: {from: 40/s, to: 0/s, over: 10s}":                                                   "baseline, in which it must hold before anything is injected, will have about 200",
+		"sine: {rate: 10/s, amplitude: 10/s, period: 15s}":                                         "baseline, in which it must hold before anything is injected, will have about 146 samples, without 4 that are still under way at its end, for it",
+		"ramp: {from: 40/s, to: 0/s, over: 10s}":                                                   "baseline, in which it must hold before anything is injected, will have about 194",
 		"poisson: {rate: 1/s}, plus: [{spike: {rate: 1000/s, at: 1s, for: 1s}, during: baseline}]": "fault will have about 15",
 		"concurrency: {users: 1}":                                                                  "",
 		"trace: {file: testdata/none.csv}":                                                         "attack.profile.trace.file: open trace: stat testdata/none.csv",

@@ -59,7 +59,7 @@ func (p *program) load(name string) (*experiments.Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read experiment: %w; an experiment is a file, or the name of a drill (failwhale drills)", err)
 	}
-	plan, err := experiments.Load(name, text, experiments.LoadOptions{Kinds: faults.Kinds()})
+	plan, err := experiments.Load(name, text, experiments.LoadOptions{Kinds: faults.Kinds(), LookupEnv: p.lookupEnv})
 	if err != nil {
 		return nil, err
 	}
